@@ -1,0 +1,52 @@
+# make setup   .venv with everything pinned, and the compiled parts
+# make demo    the whole path once: data, training, deployment, LAMMPS (see README.md)
+# make test    lint, types and tests
+# make lint / make format
+
+PYTHON ?= python3.11
+# Compilations at a time; one that includes libtorch's headers takes 2 GB of memory.
+JOBS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.spinff-installed
+CXX_FILES := $(shell find cpp lammps_plugin -name '*.[ch]pp' -o -name '*.h' -o -name '*.cpp' 2>/dev/null)
+BUILD_FILES := pyproject.toml CMakeLists.txt $(CXX_FILES) \
+    $(shell find cpp lammps_plugin -name CMakeLists.txt -o -name '*.cmake' 2>/dev/null)
+
+# lmp and mpiexec are called by name; one thread for each process, as the tests start several.
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: setup test demo lint format
+.DELETE_ON_ERROR:
+
+setup: $(STAMP)
+
+$(BIN)/python:
+	@PYTHON='$(PYTHON)' CXX='$(CXX)' scripts/check_tools.sh
+	$(PYTHON) -m venv $(VENV)
+
+# Everything the build needs, torch among it, comes before the package: nothing may
+# download a second torch.
+$(STAMP): $(BUILD_FILES) | $(BIN)/python
+	@PYTHON='$(PYTHON)' CXX='$(CXX)' scripts/check_tools.sh
+	$(BIN)/python -m pip install --quiet $$($(BIN)/python scripts/build_requirements.py)
+	CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) \
+	    $(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[dev]'
+	@touch $@
+
+lint: setup
+	ruff check
+	ruff format --check
+	clang-format --dry-run -Werror $(CXX_FILES)
+	mypy
+
+format: setup
+	ruff check --fix
+	ruff format
+	clang-format -i $(CXX_FILES)
+
+test: lint
+	OMP_NUM_THREADS=1 pytest -n 2 --floor
+
+demo: setup
+	OMP_NUM_THREADS=1 python examples/demo/run_demo.py
