@@ -1,0 +1,1 @@
+"""The ``spinff`` command: one module per sub-command, listed in ``spinff.cli.main``."""
