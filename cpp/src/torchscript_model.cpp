@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: MIT
+//
+// The TorchScript implementation of spinff::Model, and the only translation unit with torch in it.
+#include "spinff/model.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+
+#include <sched.h>
+
+#include <ATen/Parallel.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
+#include <caffe2/serialize/inline_container.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/jit/runtime/graph_executor.h>
+#include <torch/script.h>
+
+#include "spinff/error.hpp"
+
+namespace spinff {
+
+namespace {
+
+using caffe2::serialize::PyTorchStreamReader;
+
+/// torch's messages carry a stack trace and a source listing; their first line is the message.
+std::string first_line(const std::exception &exception) {
+    const auto *torch_error = dynamic_cast<const c10::Error *>(&exception);
+    const std::string text =
+        torch_error ? torch_error->what_without_backtrace() : exception.what();
+    return text.substr(0, text.find('\n'));
+}
+
+/// Says what a zip archive without our header is, as far as its records tell.
+std::string kind_of_archive(PyTorchStreamReader &archive) {
+    if (archive.hasRecord("constants.pkl")) {
+        return "a TorchScript model without the header spinff.json";
+    }
+    if (archive.hasRecord("data.pkl")) {
+        return "a checkpoint or another file of torch.save";
+    }
+    return "another kind of zip archive";
+}
+
+/// Reads the header before anything else of the file, so that a file of another kind or of a
+/// newer format gets its own sentence whatever torch would say of the rest.
+std::string read_header_text(const std::string &path, const std::string &who) {
+    std::ifstream file(path, std::ios::binary);
+    char magic[2] = {0, 0};
+    if (!file || !file.read(magic, 2)) {
+        throw Error(who + ": model file '" + path + "' cannot be read, got: " +
+                    (file.is_open() ? "an empty file or a folder" : std::strerror(errno)) +
+                    "; give the path of a file written by `spinff deploy`");
+    }
+    if (magic[0] != 'P' || magic[1] != 'K') {
+        throw Error(who + ": model file '" + path +
+                    "' is of another kind, got a file that is no archive, expected a deployed "
+                    "model; write one with `spinff deploy`");
+    }
+    try {
+        PyTorchStreamReader archive(path);
+        if (!archive.hasRecord("extra/spinff.json")) {
+            throw Error(who + ": model file '" + path + "' is of another kind, got " +
+                        kind_of_archive(archive) +
+                        ", expected a deployed model; write one with `spinff deploy`");
+        }
+        const auto [data, size] = archive.getRecord("extra/spinff.json");
+        return {static_cast<const char *>(data.get()), size};
+    } catch (const c10::Error &) {
+        throw Error(who + ": model file '" + path +
+                    "' is truncated or damaged, got an archive that cannot be read to its end, "
+                    "expected a deployed model; copy the file again or deploy the model again");
+    }
+}
+
+class TorchScriptModel final : public Model {
+  public:
+    TorchScriptModel(const std::string &path, const std::string &device_name, ModelHeader header,
+                     const std::string &who)
+        : header_(std::move(header)), device(device_name) {
+        try {
+            module = torch::jit::load(path, device);
+        } catch (const std::exception &exception) {
+            throw Error(who + ": model file '" + path + "' cannot be loaded on device " +
+                        device_name + " (written with torch " + header_.torch_version +
+                        "), got: " + first_line(exception) +
+                        "; copy the file again, or deploy the model again with this torch");
+        }
+        if (!module.find_method("couplings")) {
+            throw Error(who + ": model file '" + path +
+                        "' has no method 'couplings', expected one in every deployed MSENN; "
+                        "deploy the model again");
+        }
+        module.eval();
+        // Only derivatives with respect to the edges are asked for.
+        for (auto parameter : module.parameters()) {
+            parameter.set_requires_grad(false);
+        }
+    }
+
+    const ModelHeader &header() const override { return header_; }
+
+    void couplings(const Graph &graph, Couplings &result) override {
+        // The graph of the previous geometry goes first: two at a time would double the memory.
+        atom_energy = exchange = edge_vectors = torch::Tensor();
+
+        const auto n_edges = static_cast<std::int64_t>(graph.edge_vectors.size() / 3);
+        const auto n_atoms = static_cast<std::int64_t>(graph.types.size());
+        const auto n_magnetic = static_cast<std::int64_t>(graph.magnetic_edges.size());
+        edge_vectors = upload(graph.edge_vectors, {n_edges, 3}).requires_grad_();
+        num_owned = static_cast<std::int64_t>(graph.num_owned);
+
+        const auto output = module
+                                .get_method("couplings")({edge_vectors,
+                                                          upload(graph.edge_index, {2, n_edges}),
+                                                          upload(graph.types, {n_atoms}),
+                                                          upload(graph.magnetic_edges, {n_magnetic})})
+                                .toTuple();
+        atom_energy = output->elements()[0].toTensor();
+        exchange = output->elements()[1].toTensor();
+        download(atom_energy, {n_atoms}, "atom_energy", result.atom_energy);
+        download(exchange, {n_magnetic, 3, 3}, "exchange", result.exchange);
+    }
+
+    void backward(std::span<const double> exchange_weights,
+                  std::vector<double> &edge_gradient) override {
+        torch::autograd::variable_list outputs;
+        torch::autograd::variable_list weights;
+        if (atom_energy.requires_grad()) {
+            auto owned = torch::zeros_like(atom_energy);
+            owned.slice(0, 0, num_owned).fill_(1.0);
+            outputs.push_back(atom_energy);
+            weights.push_back(owned);
+        }
+        if (exchange.requires_grad() && exchange.numel() > 0) {
+            outputs.push_back(exchange);
+            weights.push_back(upload(exchange_weights, exchange.sizes()));
+        }
+        edge_gradient.assign(edge_vectors.numel(), 0.0);
+        if (outputs.empty()) {
+            return;
+        }
+        // The graph is kept: with the lattice at rest the next step differs only in its weights.
+        const auto gradient = torch::autograd::grad(outputs, {edge_vectors}, weights,
+                                                    /*retain_graph=*/true, /*create_graph=*/false,
+                                                    /*allow_unused=*/true)[0];
+        if (gradient.defined()) {
+            download(gradient, edge_vectors.sizes(), "edge_gradient", edge_gradient);
+        }
+    }
+
+  private:
+    /// A copy on the device: the caller may reuse its buffer while the graph is alive.
+    template <typename T>
+    torch::Tensor upload(std::span<const T> values, at::IntArrayRef shape) const {
+        const auto type = std::is_same_v<T, double> ? torch::kFloat64 : torch::kInt64;
+        return torch::from_blob(const_cast<T *>(values.data()), shape, type)
+            .to(device, type, /*non_blocking=*/false, /*copy=*/true);
+    }
+
+    static void download(const torch::Tensor &tensor, at::IntArrayRef shape, const char *name,
+                         std::vector<double> &values) {
+        if (tensor.scalar_type() != torch::kFloat64 || tensor.sizes() != shape) {
+            throw Error(std::string("deployed model: output '") + name + "' is wrong, got " +
+                        c10::str(tensor.scalar_type(), " ", tensor.sizes()) +
+                        ", expected " + c10::str(torch::kFloat64, " ", shape) +
+                        "; deploy the model again");
+        }
+        const auto local = tensor.detach().to(torch::kCPU).contiguous();
+        values.assign(local.const_data_ptr<double>(),
+                      local.const_data_ptr<double>() + local.numel());
+    }
+
+    ModelHeader header_;
+    torch::Device device;
+    torch::jit::Module module;
+    torch::Tensor edge_vectors;
+    torch::Tensor atom_energy;
+    torch::Tensor exchange;
+    std::int64_t num_owned = 0;
+};
+
+/// Processor cores this process may use.
+int available_cores() {
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set) != 0) {
+        return 1;
+    }
+    return CPU_COUNT(&set);
+}
+
+} // namespace
+
+std::string choose_device(const std::string &request, int rank_on_node, const std::string &who) {
+    if (request == "cpu") {
+        return "cpu";
+    }
+    if (request != "cuda" && !request.empty()) {
+        throw Error(who + ": unknown device, got '" + request + "', expected cpu or cuda");
+    }
+    const bool built = at::hasCUDA();
+    const int count = built ? at::detail::getCUDAHooks().deviceCount() : 0;
+    if (count > 0) {
+        return "cuda:" + std::to_string(rank_on_node % count);
+    }
+    if (request.empty()) {
+        return "cpu";
+    }
+    throw Error(who + ": device cuda was asked for but is not there, got " +
+                (built ? "no GPU that CUDA can see"
+                       : "a build of torch without CUDA") +
+                ", expected at least one GPU; ask for device cpu, or run where there is a GPU");
+}
+
+int limit_threads(int ranks_on_node) {
+    if (std::getenv("OMP_NUM_THREADS") == nullptr) {
+        at::set_num_threads(std::max(1, available_cores() / std::max(1, ranks_on_node)));
+    }
+    return at::get_num_threads();
+}
+
+std::unique_ptr<Model> load_model(const std::string &path, const std::string &device,
+                                  const std::string &who) {
+    ModelHeader header = parse_header(read_header_text(path, who), who + ": model file '" + path + "'");
+    const torch::Device target(device);
+    if (target.is_cuda()) {
+        // Before anything is allocated: otherwise every process opens a context on GPU 0.
+        c10::impl::VirtualGuardImpl(torch::kCUDA).setDevice(target);
+    }
+    return std::make_unique<TorchScriptModel>(path, device, std::move(header), who);
+}
+
+} // namespace spinff

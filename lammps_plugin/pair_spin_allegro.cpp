@@ -1,0 +1,543 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include "pair_spin_allegro.h"
+
+#include "atom.h"
+#include "comm.h"
+#include "error.h"
+#include "fix.h"
+#include "force.h"
+#include "memory.h"
+#include "modify.h"
+#include "neigh_list.h"
+#include "neighbor.h"
+#include "update.h"
+
+#include "spinff/error.hpp"
+#include "spinff/exchange.hpp"
+#include "spinff/units.hpp"
+
+#include <cmath>
+#include <cstring>
+#include <functional>
+#include <numeric>
+
+using namespace LAMMPS_NS;
+
+namespace {
+
+const std::string who = "pair_style spin/allegro";
+
+/// A spin is unit length to this; LAMMPS itself normalises what it reads.
+constexpr double direction_tolerance = 1.0e-6;
+/// A moment in the data file may differ this much from the model's before it is doubted.
+constexpr double moment_tolerance = 0.05;
+
+/// Rank among, and number of, the processes of this node: they share its cores and GPUs.
+std::array<int, 2> place_on_node([[maybe_unused]] MPI_Comm world) {
+    std::array<int, 2> place = {0, 1};
+#if defined(MPI_VERSION) && MPI_VERSION >= 3
+    MPI_Comm node;
+    MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node);
+    MPI_Comm_rank(node, &place[0]);
+    MPI_Comm_size(node, &place[1]);
+    MPI_Comm_free(&node);
+#endif
+    return place;
+}
+
+/// Runs `work`, which may fail on any rank alone, and ends the run with the sentence of the first
+/// rank that failed.
+void run_on_all(LAMMPS *lmp, const std::function<void()> &work) {
+    std::string message;
+    try {
+        work();
+    } catch (const std::exception &exception) {
+        message = exception.what();
+    }
+    int me = 0;
+    int size = 0;
+    MPI_Comm_rank(lmp->world, &me);
+    MPI_Comm_size(lmp->world, &size);
+    const int mine = message.empty() ? size : me;
+    int first = size;
+    MPI_Allreduce(&mine, &first, 1, MPI_INT, MPI_MIN, lmp->world);
+    if (first == size) {
+        return;
+    }
+    auto length = static_cast<int>(message.size());
+    MPI_Bcast(&length, 1, MPI_INT, first, lmp->world);
+    message.resize(length);
+    MPI_Bcast(message.data(), length, MPI_CHAR, first, lmp->world);
+    lmp->error->all(FLERR, message);
+}
+
+bool all_finite(const std::vector<double> &values) {
+    return std::isfinite(std::accumulate(values.begin(), values.end(), 0.0));
+}
+
+} // namespace
+
+PairSpinAllegro::PairSpinAllegro(LAMMPS *lmp) : PairSpin(lmp) {
+    restartinfo = 0;
+    one_coeff = 1;
+    manybody_flag = 1;
+    no_virial_fdotr_compute = 1;
+    centroidstressflag = CENTROID_NOTAVAIL;
+    nlocal_max = 0;
+    emag = nullptr;
+}
+
+PairSpinAllegro::~PairSpinAllegro() {
+    if (allocated) {
+        memory->destroy(setflag);
+        memory->destroy(cutsq);
+    }
+    memory->destroy(emag);
+}
+
+void PairSpinAllegro::allocate() {
+    allocated = 1;
+    const int n = atom->ntypes + 1;
+    memory->create(setflag, n, n, "pair:setflag");
+    memory->create(cutsq, n, n, "pair:cutsq");
+}
+
+// === input commands ===
+
+void PairSpinAllegro::settings(int narg, char **arg) {
+    if (narg != 0 && (narg != 2 || std::strcmp(arg[0], "device") != 0)) {
+        error->all(FLERR,
+                   "{}: unknown arguments, got '{}' first, expected nothing or: device cpu|cuda",
+                   who, arg[0]);
+    }
+    device_request = narg == 2 ? arg[1] : "";
+    if (narg == 2 && device_request != "cpu" && device_request != "cuda") {
+        error->all(FLERR, "{}: unknown device, got '{}', expected cpu or cuda", who, arg[1]);
+    }
+}
+
+void PairSpinAllegro::coeff(int narg, char **arg) {
+    if (narg < 3 || std::strcmp(arg[0], "*") != 0 || std::strcmp(arg[1], "*") != 0) {
+        error->all(FLERR,
+                   "{}: wrong pair_coeff, expected: pair_coeff * * model.pth, then the model's "
+                   "name of each of the {} atom types (NULL for a type it does not see)",
+                   who, atom->ntypes);
+    }
+    if (!allocated) {
+        allocate();
+    }
+    load(arg[2]);
+    map_types(narg - 3, arg + 3);
+}
+
+void PairSpinAllegro::load(const std::string &path) {
+    const auto [rank_on_node, ranks_on_node] = place_on_node(world);
+    std::string device;
+    int threads = 0;
+    run_on_all(lmp, [&] {
+        device = spinff::choose_device(device_request, rank_on_node, who);
+        threads = spinff::limit_threads(ranks_on_node);
+        model = spinff::load_model(path, device, who);
+        isolated_energy = spinff::isolated_energies(*model);
+    });
+    couplings_kept = couplings_current = false;
+    r_max = model->header().r_max;
+    if (comm->me == 0) {
+        utils::logmesg(lmp, "{}: {} model '{}' ({}) on {}, {} thread(s) per rank\n", who,
+                       model->header().model_class, path, model->header().dtype, device, threads);
+    }
+}
+
+void PairSpinAllegro::map_types(int count, char **names) {
+    const auto &known = model->header().type_names;
+    std::string list;
+    for (const auto &name : known) {
+        list += (list.empty() ? "" : ", ") + name;
+    }
+    if (count != atom->ntypes) {
+        error->all(FLERR,
+                   "{}: too {} names in pair_coeff, got {}, expected {} (one for each atom type, "
+                   "NULL for a type the model does not see; the model knows: {})",
+                   who, count < atom->ntypes ? "few" : "many", count, atom->ntypes, list);
+    }
+    model_type.assign(atom->ntypes + 1, -1);
+    bool any = false;
+    for (int type = 1; type <= atom->ntypes; ++type) {
+        const std::string name = names[type - 1];
+        if (name == "NULL") {
+            continue;
+        }
+        const auto found = std::find(known.begin(), known.end(), name);
+        if (found == known.end()) {
+            error->all(FLERR,
+                       "{}: type {} ('{}') is not in the model (knows: {}); correct pair_coeff or "
+                       "train a model with it",
+                       who, type, name, list);
+        }
+        model_type[type] = static_cast<int>(found - known.begin());
+        any = true;
+    }
+    if (!any) {
+        error->all(FLERR, "{}: all names in pair_coeff are NULL, expected at least one of: {}",
+                   who, list);
+    }
+    for (int i = 1; i <= atom->ntypes; ++i) {
+        for (int j = i; j <= atom->ntypes; ++j) {
+            setflag[i][j] = setflag[j][i] = model_type[i] >= 0 && model_type[j] >= 0;
+        }
+    }
+}
+
+void PairSpinAllegro::init_style() {
+    if (!atom->sp_flag) {
+        error->all(FLERR, "{}: wrong atom_style, got '{}', expected spin (or hybrid with spin)",
+                   who, atom->get_style());
+    }
+    if (std::strcmp(update->unit_style, "metal") != 0) {
+        error->all(FLERR, "{}: wrong units, got '{}', expected metal", who, update->unit_style);
+    }
+    if (!atom->tag_enable) {
+        error->all(FLERR, "{}: atoms have no IDs, got 'atom_modify id no', expected 'id yes'",
+                   who);
+    }
+    if (!force->newton_pair) {
+        error->all(FLERR, "{}: newton is off for pairs, expected on; use 'newton on'", who);
+    }
+    for (const char *style : {"^nve/spin", "^neb/spin"}) {
+        if (!modify->get_fix_by_style(style).empty()) {
+            error->all(FLERR,
+                       "{}: fix {} asks for the field of one spin at a time, which a network "
+                       "cannot give cheaply; use fix spin/sib (with fix nve, nvt or npt for the "
+                       "lattice) instead",
+                       who, style + 1);
+        }
+    }
+    neighbor->add_request(this, NeighConst::REQ_FULL);
+    moments_checked = false;
+    couplings_kept = couplings_current = false;
+}
+
+double PairSpinAllegro::init_one(int i, int j) {
+    const int a = model_type[i];
+    const int b = model_type[j];
+    if (a < 0 || b < 0) {
+        return 0.0;
+    }
+    const auto &cutoffs = model->header().cutoffs;
+    return std::max(cutoffs[a][b], cutoffs[b][a]);
+}
+
+void *PairSpinAllegro::extract(const char *name, int &dim) {
+    dim = 0;
+    return std::strcmp(name, "cut") == 0 ? &r_max : nullptr;
+}
+
+double PairSpinAllegro::memory_usage() {
+    const auto bytes = [](const auto &vector) {
+        return static_cast<double>(vector.capacity() * sizeof(vector[0]));
+    };
+    double total = Pair::memory_usage() + bytes(atoms) + bytes(rows) + bytes(neighbours) +
+                   bytes(pairs) + bytes(couplings.atom_energy) + bytes(couplings.exchange) +
+                   bytes(exchange_weight) + bytes(edge_gradient);
+    for (const Geometry *g : {&geometry, &previous}) {
+        total += bytes(g->edge_vectors) + bytes(g->edge_index) + bytes(g->types) +
+                 bytes(g->magnetic_edges);
+    }
+    return total;
+}
+
+// === the graph ===
+
+void PairSpinAllegro::collect_owned() {
+    atoms.clear();
+    rows.assign(atom->nlocal + atom->nghost, -1);
+    geometry.types.clear();
+    for (int i = 0; i < atom->nlocal; ++i) {
+        if (model_type[atom->type[i]] >= 0) {
+            row_of(i);
+        }
+    }
+    geometry.num_owned = atoms.size();
+}
+
+/// Row of an atom in the graph, a new one if it has none yet.
+int PairSpinAllegro::row_of(int i) {
+    if (rows[i] < 0) {
+        rows[i] = static_cast<int>(atoms.size());
+        atoms.push_back(i);
+        geometry.types.push_back(model_type[atom->type[i]]);
+    }
+    return rows[i];
+}
+
+void PairSpinAllegro::collect_edges() {
+    geometry.edge_vectors.clear();
+    geometry.edge_index.clear();
+    geometry.magnetic_edges.clear();
+    neighbours.clear();
+    pairs.clear();
+    for (int ii = 0; ii < list->inum; ++ii) {
+        if (rows[list->ilist[ii]] >= 0) {
+            collect_edges_of(list->ilist[ii]);
+        }
+    }
+    geometry.edge_index.insert(geometry.edge_index.end(), neighbours.begin(), neighbours.end());
+}
+
+void PairSpinAllegro::collect_edges_of(int i) {
+    const auto &header = model->header();
+    const int type_i = model_type[atom->type[i]];
+    const double *xi = atom->x[i];
+    for (int jj = 0; jj < list->numneigh[i]; ++jj) {
+        const int j = list->firstneigh[i][jj] & NEIGHMASK;
+        const int type_j = model_type[atom->type[j]];
+        if (type_j < 0) {
+            continue;
+        }
+        const double *xj = atom->x[j];
+        const double r[3] = {xj[0] - xi[0], xj[1] - xi[1], xj[2] - xi[2]};
+        const double cutoff = header.cutoffs[type_i][type_j];
+        if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] >= cutoff * cutoff) {
+            continue;
+        }
+        if (header.magnetic[type_i] && header.magnetic[type_j]) {
+            geometry.magnetic_edges.push_back(static_cast<std::int64_t>(neighbours.size()));
+            pairs.push_back({i, j});
+        }
+        geometry.edge_vectors.insert(geometry.edge_vectors.end(), r, r + 3);
+        geometry.edge_index.push_back(rows[i]);
+        neighbours.push_back(row_of(j));
+    }
+}
+
+void PairSpinAllegro::update_couplings() {
+    if (!moments_checked) {
+        check_moments();
+    }
+    collect_owned();
+    collect_edges();
+    couplings_current = true;
+    // A lattice at rest gives the same graph again, and the network the same answer.
+    if (couplings_kept && geometry == previous) {
+        return;
+    }
+    try {
+        if (geometry.edge_vectors.empty()) {
+            couplings.exchange.clear();
+            couplings.atom_energy.clear();
+            for (const auto type : geometry.types) {
+                couplings.atom_energy.push_back(isolated_energy[type]);
+            }
+        } else {
+            model->couplings({geometry.edge_vectors, geometry.edge_index, geometry.types,
+                              geometry.magnetic_edges, geometry.num_owned},
+                             couplings);
+        }
+    } catch (const std::exception &exception) {
+        error->one(FLERR, "{}: {}", who, exception.what());
+    }
+    check_couplings();
+    previous = geometry;
+    couplings_kept = true;
+}
+
+// === energies, fields, forces ===
+
+void PairSpinAllegro::add_spin_field() {
+    if (atom->nlocal + atom->nghost == 0) {
+        return;
+    }
+    spinff::add_exchange_gradient({pairs, couplings.exchange}, {&atom->sp[0][0], 4},
+                                  -1.0 / spinff::units::hbar, {&atom->fm[0][0], 3});
+}
+
+void PairSpinAllegro::compute(int eflag, int vflag) {
+    ev_init(eflag, vflag);
+    if (!couplings_current) {
+        update_couplings();
+    }
+    couplings_current = false;
+    check_spins();
+    tally_energy();
+    add_spin_field();
+    if (geometry.edge_vectors.empty()) {
+        return;
+    }
+    exchange_weight.resize(9 * pairs.size());
+    spinff::exchange_weights(pairs, {&atom->sp[0][0], 4}, exchange_weight);
+    try {
+        model->backward(exchange_weight, edge_gradient);
+    } catch (const std::exception &exception) {
+        error->one(FLERR, "{}: {}", who, exception.what());
+    }
+    check_gradient();
+    tally_forces();
+}
+
+/// Per-atom energies: the lattice part and, in emag too, the atom's half of its couplings.
+void PairSpinAllegro::tally_energy() {
+    if (nlocal_max < atom->nlocal) {
+        nlocal_max = atom->nmax;
+        memory->grow(emag, nlocal_max, "pair/spin:emag");
+    }
+    std::fill_n(emag, atom->nlocal, 0.0);
+    double total = 0.0;
+    if (!pairs.empty()) {
+        total = spinff::add_exchange_energy({pairs, couplings.exchange}, {&atom->sp[0][0], 4},
+                                            emag);
+    }
+    for (std::size_t row = 0; row < geometry.num_owned; ++row) {
+        const double lattice = couplings.atom_energy[row];
+        total += lattice;
+        if (eflag_atom) {
+            eatom[atoms[row]] += lattice + emag[atoms[row]];
+        }
+    }
+    if (eflag_global) {
+        eng_vdwl += total;
+    }
+}
+
+/// F_i += g_ij, F_j −= g_ij with g_ij = ∂E/∂r_ij, for every directed edge.
+void PairSpinAllegro::tally_forces() {
+    double **f = atom->f;
+    const std::size_t n_edges = neighbours.size();
+    for (std::size_t edge = 0; edge < n_edges; ++edge) {
+        const int i = atoms[geometry.edge_index[edge]];
+        const int j = atoms[geometry.edge_index[n_edges + edge]];
+        const double *g = &edge_gradient[3 * edge];
+        for (int a = 0; a < 3; ++a) {
+            f[i][a] += g[a];
+            f[j][a] -= g[a];
+        }
+        if (vflag_either) {
+            tally_virial(i, j, &geometry.edge_vectors[3 * edge], g);
+        }
+    }
+}
+
+/// W_ab = −r_a g_b of one edge, symmetrised: a coupling of spins to the lattice makes the plain
+/// product unsymmetric by the torque on the spins. Half of it to each atom.
+void PairSpinAllegro::tally_virial(int i, int j, const double *r, const double *g) {
+    const double v[6] = {-r[0] * g[0],
+                         -r[1] * g[1],
+                         -r[2] * g[2],
+                         -0.5 * (r[0] * g[1] + r[1] * g[0]),
+                         -0.5 * (r[0] * g[2] + r[2] * g[0]),
+                         -0.5 * (r[1] * g[2] + r[2] * g[1])};
+    for (int k = 0; k < 6; ++k) {
+        if (vflag_global) {
+            virial[k] += v[k];
+        }
+        if (vflag_atom) {
+            vatom[i][k] += 0.5 * v[k];
+            vatom[j][k] += 0.5 * v[k];
+        }
+    }
+}
+
+void PairSpinAllegro::compute_single_pair(int, double *) {
+    error->one(FLERR,
+               "{}: the field of one spin at a time was asked for, which a network cannot give "
+               "cheaply; use fix spin/sib",
+               who);
+}
+
+// === checks ===
+
+std::string PairSpinAllegro::describe(int i) const {
+    return fmt::format("atom {} (type {})", atom->tag[i], atom->type[i]);
+}
+
+/// Every magnetic atom has a moment and a direction. Owned atoms only: ghosts are their copies.
+void PairSpinAllegro::check_spins() const {
+    for (int i = 0; i < atom->nlocal; ++i) {
+        const int type = model_type[atom->type[i]];
+        if (type < 0 || !model->header().magnetic[type]) {
+            continue;
+        }
+        const double *sp = atom->sp[i];
+        const double length2 = sp[0] * sp[0] + sp[1] * sp[1] + sp[2] * sp[2];
+        // Written so that NaN fails.
+        if (sp[3] > 0.0 && std::abs(length2 - 1.0) < direction_tolerance) {
+            continue;
+        }
+        error->one(FLERR,
+                   "{}: magnetic {} has a bad spin at step {}, got direction ({:.8g}, {:.8g}, "
+                   "{:.8g}) and moment {:.8g} muB, expected a unit vector and a moment above 0; "
+                   "set it in the data file or with 'set ... spin/atom'",
+                   who, describe(i), update->ntimestep, sp[0], sp[1], sp[2], sp[3]);
+    }
+}
+
+/// Warns where the moments of the atoms are not those the model was trained with.
+void PairSpinAllegro::check_moments() {
+    moments_checked = true;
+    const auto &header = model->header();
+    const std::size_t n = header.num_types();
+    std::vector<double> extremes(2 * n, 0.0); // -smallest, largest: one reduction for both
+    for (std::size_t type = 0; type < n; ++type) {
+        extremes[2 * type] = -header.moments[type];
+        extremes[2 * type + 1] = header.moments[type];
+    }
+    for (int i = 0; i < atom->nlocal; ++i) {
+        const int type = model_type[atom->type[i]];
+        if (type >= 0 && header.magnetic[type]) {
+            extremes[2 * type] = std::max(extremes[2 * type], -atom->sp[i][3]);
+            extremes[2 * type + 1] = std::max(extremes[2 * type + 1], atom->sp[i][3]);
+        }
+    }
+    MPI_Allreduce(MPI_IN_PLACE, extremes.data(), static_cast<int>(2 * n), MPI_DOUBLE, MPI_MAX,
+                  world);
+    if (comm->me != 0) {
+        return;
+    }
+    for (std::size_t type = 0; type < n; ++type) {
+        for (const double moment : {-extremes[2 * type], extremes[2 * type + 1]}) {
+            if (std::abs(moment - header.moments[type]) > moment_tolerance * header.moments[type]) {
+                error->warning(FLERR,
+                               "{}: an atom of '{}' has a moment of {:.6g} muB in sp, but the "
+                               "model was trained with {:.6g} muB and uses that",
+                               who, header.type_names[type], moment, header.moments[type]);
+            }
+        }
+    }
+}
+
+void PairSpinAllegro::stop_not_finite(const std::string &quantity, double value) const {
+    error->one(FLERR,
+               "{}: {} is not a finite number at step {}, got {}; the atoms are too close or far "
+               "from what the model was trained on: check the structure, units and time step",
+               who, quantity, update->ntimestep, value);
+}
+
+void PairSpinAllegro::check_couplings() const {
+    if (!all_finite(couplings.atom_energy)) {
+        for (std::size_t row = 0; row < couplings.atom_energy.size(); ++row) {
+            if (!std::isfinite(couplings.atom_energy[row])) {
+                stop_not_finite("energy of " + describe(atoms[row]), couplings.atom_energy[row]);
+            }
+        }
+    }
+    if (!all_finite(couplings.exchange)) {
+        for (std::size_t k = 0; k < couplings.exchange.size(); ++k) {
+            if (!std::isfinite(couplings.exchange[k])) {
+                const auto [i, j] = pairs[k / 9];
+                stop_not_finite("exchange of " + describe(i) + " with " + describe(j),
+                                couplings.exchange[k]);
+            }
+        }
+    }
+}
+
+void PairSpinAllegro::check_gradient() const {
+    if (all_finite(edge_gradient)) {
+        return;
+    }
+    for (std::size_t k = 0; k < edge_gradient.size(); ++k) {
+        if (!std::isfinite(edge_gradient[k])) {
+            stop_not_finite("force on " + describe(atoms[geometry.edge_index[k / 3]]),
+                            edge_gradient[k]);
+        }
+    }
+}
