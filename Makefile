@@ -9,9 +9,9 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.spinff-installed
-CXX_FILES := $(shell find cpp lammps_plugin -name '*.[ch]pp' -o -name '*.h' -o -name '*.cpp' 2>/dev/null)
+CXX_FILES := $(shell find cpp lammps_plugin -name '*.[ch]pp' -o -name '*.h')
 BUILD_FILES := pyproject.toml CMakeLists.txt $(CXX_FILES) \
-    $(shell find cpp lammps_plugin -name CMakeLists.txt -o -name '*.cmake' 2>/dev/null)
+    $(shell find cmake cpp lammps_plugin -name CMakeLists.txt -o -name '*.cmake')
 
 # lmp and mpiexec are called by name; one thread for each process, as the tests start several.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
