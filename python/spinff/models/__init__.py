@@ -1,0 +1,5 @@
+"""Model builders for nequip configurations."""
+
+from spinff.models.msenn import MSENN
+
+__all__ = ["MSENN"]
