@@ -1,0 +1,141 @@
+"""A training run: nequip's, with checks before it and a compact model file after it."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spinff.errors import SpinffError
+from spinff.training.config import check_config
+
+CHECKPOINT_FORMAT = "spinff-checkpoint"
+# of a Lightning checkpoint, what inference needs; the optimiser's state is dropped
+_KEPT = ("state_dict", "hyper_parameters", "pytorch-lightning_version", "epoch")
+
+
+def train(
+    config: Path, output: Path, overrides: list[str], *, resume: bool = False
+) -> Path:
+    """Run ``nequip-train`` with a configuration and write ``model.pth``.
+
+    Args:
+        config: nequip configuration.
+        output: directory of the run, created if needed.
+        overrides: hydra overrides.
+        resume: continue from ``output/last.ckpt``.
+
+    Returns:
+        Path of the best model: weights, configuration, hash of the training data.
+
+    Raises:
+        SpinffError: bad configuration or data, or a run already there.
+    """
+    check_config(config)
+    check_devices(overrides)
+    last, best = output / "last.ckpt", output / "best.ckpt"
+    if resume and not last.is_file():
+        raise SpinffError(
+            f"nothing to resume, got no '{last}', expected the "
+            "checkpoint of an earlier run; leave out --resume, or give --output"
+        )
+    if not resume and last.exists():
+        raise SpinffError(
+            f"'{output}' holds a run already (last.ckpt), expected a "
+            "new directory; add --resume to go on with it, or give another --output"
+        )
+    arguments = [
+        f"hydra.run.dir={_quoted(output)}",
+        *overrides,
+        *([f"++ckpt_path={_quoted(last)}"] if resume else []),
+    ]
+    _run_nequip(config, arguments)
+    if not best.is_file():
+        raise SpinffError(
+            f"the run left no '{best}', expected a ModelCheckpoint "
+            "callback with filename: best and save_last: true; see "
+            "examples/nio/train.yaml"
+        )
+    return write_model(best, output / "model.pth")
+
+
+def check_devices(overrides: list[str]) -> None:
+    """Raise SpinffError for a GPU asked for that is not there."""
+    asked = [text for text in overrides if "accelerator=" in text]
+    if asked and asked[-1].split("=", 1)[1] in ("gpu", "cuda"):
+        require_cuda("spinff train")
+
+
+def require_cuda(who: str) -> None:
+    """Raise SpinffError unless torch sees a CUDA device."""
+    if not torch.cuda.is_available():
+        raise SpinffError(
+            f"{who}: a GPU is asked for, got 0 CUDA devices seen by torch "
+            f"{torch.__version__}, expected 1 or more; ask for the CPU, or install a "
+            "CUDA build of torch"
+        )
+
+
+def write_model(checkpoint: Path, path: Path) -> Path:
+    """Keep what inference needs of a checkpoint, with the hash of its training data."""
+    full = torch.load(checkpoint, map_location="cpu", weights_only=False)
+    kept: dict[str, Any] = {key: full[key] for key in _KEPT if key in full}
+    info = full["hyper_parameters"]["info_dict"]
+    kept[CHECKPOINT_FORMAT] = {
+        "version": 1,
+        "training_data_sha256": training_data_sha256(info["data"]),
+    }
+    temporary = path.with_suffix(".tmp")
+    torch.save(kept, temporary)
+    temporary.replace(path)
+    return path
+
+
+def training_data_sha256(data_config: dict[str, Any]) -> str:
+    """Hash of the training frames of a ``data`` section, if it is spinff's own."""
+    from hydra.utils import instantiate
+
+    from spinff.data import SpinDataModule
+
+    module = instantiate(data_config, _recursive_=False)
+    if not isinstance(module, SpinDataModule):
+        return ""
+    return module.training_data_sha256()
+
+
+def _quoted(path: Path) -> str:
+    return "'" + str(path.resolve()).replace("'", "\\'") + "'"
+
+
+def _run_nequip(config: Path, arguments: list[str]) -> None:
+    """Call nequip's entry point in this process, with its command line."""
+    from hydra.errors import HydraException
+    from nequip.scripts.train import main as nequip_train
+
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+    saved = sys.argv
+    sys.argv = [
+        "spinff train",
+        f"--config-path={config.resolve().parent}",
+        f"--config-name={config.stem}",
+        *arguments,
+    ]
+    try:
+        nequip_train()
+    except Exception as error:
+        raise _own_error(error, HydraException) from error
+    finally:
+        sys.argv = saved
+
+
+def _own_error(error: BaseException, wrapper: type[Exception]) -> BaseException:
+    """The SpinffError inside hydra's wrapping, or the error itself."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, SpinffError):
+            return cause
+        cause = cause.__cause__
+    return error
