@@ -172,10 +172,7 @@ def save_checkpoint(path: Path, **changes: object) -> Path:
     content = {
         "epoch": 3,
         "global_step": 120,
-        "state_dict": {
-            "model.sole_model.w": torch.zeros(4, 5),
-            "run_stage": torch.ones(1),
-        },
+        "state_dict": state,
         "hyper_parameters": {"model": model, "info_dict": info},
     }
     torch.save(content | changes, path)
