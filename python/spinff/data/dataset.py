@@ -67,7 +67,7 @@ def frame_to_data(frame: Atoms, label_set: int = 0) -> AtomicDataDict.Type:
     # An atom without a moment has no magnetic label, whatever the file says.
     raw = np.where(has_moment(moments)[:, None], raw, np.nan)
     _, transverse = split_magnetic_forces(moments, raw)
-    results = {
+    results: dict[str, Any] = {
         "energy": np.nan,
         "forces": np.full((n_atoms, 3), np.nan),
         "stress": np.full((3, 3), np.nan),
@@ -213,18 +213,11 @@ class SpinDataModule(NequIPDataModule):
             split_dataset=[_split(entry, dataset) for entry in _as_list(split_dataset)],
             **dataloaders,
         )
-        self._join_training_sets()
-
-    def _join_training_sets(self) -> None:
-        """Make one training set of several: nequip trains on the first and no other."""
-        if len(self.train_dataset_config) > 1:
-            self.train_dataset_config = [
-                {
-                    "_target_": "torch.utils.data.ConcatDataset",
-                    "datasets": self.train_dataset_config,
-                }
-            ]
-            self.num_datasets["train"] = 1
+        # nequip trains on the first training set and ignores the others.
+        self.train_dataset_config: list[dict[str, Any]] = _join(
+            self.train_dataset_config
+        )
+        self.num_datasets["train"] = len(self.train_dataset_config)
 
     def training_data_sha256(self) -> str:
         """SHA-256 of the frames trained on, whatever their order; reads them again."""
@@ -310,6 +303,13 @@ def _split(
             f"sizes of at least two of {', '.join(_PURPOSES)}; name the data"
         )
     return {"dataset": dataset(parts.pop("path")), **parts}
+
+
+def _join(datasets: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One data set that holds several."""
+    if len(datasets) < 2:
+        return datasets
+    return [{"_target_": "torch.utils.data.ConcatDataset", "datasets": datasets}]
 
 
 def _check_names(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import ase.io
@@ -52,13 +52,21 @@ def read_extxyz(path: Path, keys: Mapping[str, str]) -> list[Atoms]:
     return frames
 
 
-def unread_names(path: Path, keys: Mapping[str, str]) -> list[str]:
-    """Columns and entries of the first frame that no quantity is read from."""
-    image = next(iter(ase.io.iread(str(path), index=0, format="extxyz")))
-    columns = _columns(image)
-    return sorted(
-        columns.keys() - set(resolve(str(path), columns, EXTXYZ_ALIASES, keys).values())
-    )
+def write_extxyz(path: Path, frames: Sequence[Atoms]) -> None:
+    """Write canonical frames as extended XYZ, under names ``read_extxyz`` knows.
+
+    ASE keeps 8 decimals of per-atom numbers.
+
+    Raises:
+        SpinffError: if the file cannot be written.
+    """
+    try:
+        ase.io.write(str(path), list(frames), format="extxyz")
+    except OSError as error:
+        raise SpinffError(
+            f"{path}: cannot be written, got '{error}', expected a file in a folder "
+            "that exists; correct the path"
+        ) from error
 
 
 def _columns(image: Atoms) -> dict[str, object]:

@@ -103,10 +103,11 @@ def _per_atom(
             f"({n_atoms}, 3); give one vector in {_UNITS[quantity]} per atom"
         )
     array = _numbers(who, quantity, values)
-    unlabelled = np.zeros(n_atoms, dtype=bool)
     if quantity == "magnetic_forces":
-        unlabelled = np.isnan(array).all(axis=1)
-    _require_finite(who, frame, quantity, np.where(unlabelled[:, None], 0.0, array))
+        unlabelled = np.isnan(array).all(axis=1, keepdims=True)
+        _require_finite(who, frame, quantity, np.where(unlabelled, 0.0, array))
+    else:
+        _require_finite(who, frame, quantity, array)
     return array
 
 
@@ -221,10 +222,9 @@ def split_magnetic_forces(moments: Array, forces: Array) -> tuple[Array, Array]:
         f·e of shape (N,) and f − (f·e) e of shape (N, 3), e = m/|m|; NaN on atoms
         without a moment or without a label.
     """
-    length = np.linalg.norm(moments, axis=1)
-    magnetic = has_moment(moments)
-    e = np.where(magnetic[:, None], moments, np.nan)
-    e = e / np.where(magnetic, length, 1.0)[:, None]
+    magnetic = has_moment(moments)[:, None]
+    length = np.linalg.norm(moments, axis=1, keepdims=True)
+    e = np.where(magnetic, moments, np.nan) / np.where(magnetic, length, 1.0)
     longitudinal = np.einsum("ia,ia->i", forces, e)
     return longitudinal, forces - longitudinal[:, None] * e
 

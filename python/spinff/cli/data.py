@@ -1,0 +1,190 @@
+"""``spinff data``: summary and checks of data sets, and generated ones."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spinff.errors import SpinffError
+
+if TYPE_CHECKING:
+    from spinff.data.summary import Summary
+
+EXIT_BAD_DATA = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declares the arguments."""
+    parser.description = "Summarises, checks and generates data sets."
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    check = actions.add_parser(
+        "check",
+        help="read data sets as training does, and print what is in them",
+        description=(
+            "Reads each path as training does and prints its figures, or the first "
+            f"problem in it. Exit status 0, or {EXIT_BAD_DATA} if a path has a problem."
+        ),
+    )
+    check.add_argument(
+        "paths", nargs="+", metavar="PATH", help="extended XYZ file or deepmd folder"
+    )
+    check.add_argument(
+        "--format", default="auto", help="auto, extxyz or deepmd (default: auto)"
+    )
+    check.add_argument(
+        "--key",
+        action="append",
+        default=[],
+        metavar="QUANTITY=NAME",
+        help="name of a quantity in the file, such as moments=magmom_raw; repeatable",
+    )
+    check.add_argument("--json", action="store_true", help="print one JSON object")
+
+    generate = actions.add_parser(
+        "generate",
+        help="write a data set with exact labels from a reference Hamiltonian",
+        description=(
+            "Writes random frames with the exact energy, forces, stress and magnetic "
+            "forces of a built-in spin-lattice Hamiltonian as extended XYZ."
+        ),
+    )
+    generate.add_argument("name", metavar="NAME", help="the Hamiltonian: rocksalt")
+    generate.add_argument(
+        "-n", "--frames", type=int, required=True, metavar="N", help="number of frames"
+    )
+    generate.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="random seed (default: 0)"
+    )
+    generate.add_argument(
+        "-o", "--output", required=True, metavar="FILE", help="file to write"
+    )
+    generate.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Does the chosen action."""
+    return _check(args) if args.action == "check" else _generate(args)
+
+
+def _check(args: argparse.Namespace) -> int:
+    from spinff.data.dataset import check_some_moment
+    from spinff.data.readers import read_frames
+    from spinff.data.summary import summarise
+
+    keys = _keys(args.key)
+    reports: dict[str, Summary | SpinffError] = {}
+    for path in args.paths:
+        try:
+            frames = read_frames(path, format=args.format, keys=keys)
+            check_some_moment(path, frames)
+            reports[path] = summarise(frames)
+        except SpinffError as error:
+            reports[path] = error
+    if args.json:
+        print(json.dumps({path: _record(r) for path, r in reports.items()}, indent=1))
+    else:
+        for path, report in reports.items():
+            _print_report(path, report)
+    bad = any(isinstance(report, SpinffError) for report in reports.values())
+    return EXIT_BAD_DATA if bad else 0
+
+
+def _keys(entries: list[str]) -> dict[str, str]:
+    keys = {}
+    for entry in entries:
+        quantity, equals, name = entry.partition("=")
+        if not equals:
+            raise SpinffError(
+                f"--key: not a pair, got '{entry}', expected QUANTITY=NAME; write for "
+                "example --key moments=magmom_raw"
+            )
+        keys[quantity] = name
+    return keys
+
+
+def _record(report: Summary | SpinffError) -> dict[str, object]:
+    if isinstance(report, SpinffError):
+        return {"problem": str(report)}
+    return {"problem": None, **asdict(report)}
+
+
+def _print_report(path: str, report: Summary | SpinffError) -> None:
+    print(path)
+    if isinstance(report, SpinffError):
+        print(f"  problem          {report}")
+        return
+    for name, text in _rows(report).items():
+        print(f"  {name:<15}  {text}")
+
+
+def _rows(s: Summary) -> Mapping[str, str]:
+    """Table of one data set: row name to text."""
+    if s.n_atoms_min == s.n_atoms_max:
+        atoms = f"{s.n_atoms_min} in each frame"
+    else:
+        atoms = f"{s.n_atoms_min} to {s.n_atoms_max} in a frame"
+    rows = {
+        "frames": f"{s.n_frames}",
+        "atoms": atoms,
+        "species": ", ".join(f"{name} {count}" for name, count in s.species.items()),
+    }
+    for name, m in s.moments.items():
+        zero = f", {m.n_zero} atoms without" if m.n_zero else ""
+        rows[f"moments of {name}"] = (
+            f"{m.mean:.4f} µB in the mean, {m.minimum:.4f} to {m.maximum:.4f}{zero}"
+        )
+    rows["energy"] = _figure(
+        s.energy_std_mev_per_atom, "meV/atom spread", s.missing_energy, "frames"
+    )
+    rows["forces"] = _figure(
+        s.forces_rms_mev_per_a, "meV/Å rms", s.missing_forces, "frames"
+    )
+    rows["stress"] = _figure(
+        s.stress_rms_mev_per_a3, "meV/Å³ rms", s.missing_stress, "frames"
+    )
+    rows["magnetic forces"] = _figure(
+        s.magnetic_forces_transverse_rms_mev_per_mub,
+        "meV/µB rms across the moment",
+        s.missing_magnetic_forces,
+        "atoms with a moment",
+    )
+    if s.magnetic_forces_longitudinal_rms_mev_per_mub is not None:
+        along = s.magnetic_forces_longitudinal_rms_mev_per_mub
+        rows["  and along it"] = f"{along:.4g} meV/µB rms"
+    rows["sha256"] = s.sha256
+    return rows
+
+
+def _figure(value: float | None, unit: str, missing: int, of_what: str) -> str:
+    if value is None:
+        return "no label"
+    absent = f", no label on {missing} {of_what}" if missing else ""
+    return f"{value:.4g} {unit}{absent}"
+
+
+def _generate(args: argparse.Namespace) -> int:
+    from spinff.data.extxyz import write_extxyz
+    from spinff.data.reference import reference
+
+    frames = reference(args.name).generate(args.frames, args.seed)
+    write_extxyz(Path(args.output), frames)
+    report = {
+        "name": args.name,
+        "n_frames": len(frames),
+        "n_atoms": sum(len(frame) for frame in frames),
+        "seed": args.seed,
+        "output": args.output,
+    }
+    if args.json:
+        print(json.dumps(report))
+    else:
+        print(
+            f"{args.output}: {len(frames)} frames of {args.name}, "
+            f"{len(frames[0])} atoms each, seed {args.seed}"
+        )
+    return 0
