@@ -8,6 +8,8 @@ PYTHON ?= python3.11
 JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
+# Twice quiet: errors and the compiler's output on failure, no warnings about indexes.
+PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
 STAMP := $(VENV)/.spinff-installed
 CXX_FILES := $(shell find cpp lammps_plugin -name '*.[ch]pp' -o -name '*.h')
 BUILD_FILES := pyproject.toml CMakeLists.txt $(CXX_FILES) \
@@ -29,10 +31,12 @@ $(BIN)/python:
 # download a second torch.
 $(STAMP): $(BUILD_FILES) | $(BIN)/python
 	@PYTHON='$(PYTHON)' CXX='$(CXX)' scripts/check_tools.sh
-	$(BIN)/python -m pip install --quiet $$($(BIN)/python scripts/build_requirements.py)
-	CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) \
-	    $(BIN)/python -m pip install --quiet --no-build-isolation --editable '.[dev]'
+	@echo 'make setup: installing torch, LAMMPS, MPI and the build tools'
+	@$(PIP) $$($(BIN)/python scripts/build_requirements.py)
+	@echo 'make setup: installing the other packages, compiling the core and the plugin'
+	@CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(PIP) --no-build-isolation --editable '.[dev]'
 	@touch $@
+	@echo 'make setup: ready; activate with: source $(BIN)/activate'
 
 lint: setup
 	ruff check
