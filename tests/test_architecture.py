@@ -21,7 +21,7 @@ LAYERS: list[set[str]] = [
     {"fields", "irreps"},
     {"nn"},
     {"models"},
-    {"nequip_extension"},
+    {"graphs", "nequip_extension"},
     {"data", "training", "export"},
     {"calculator", "evaluation"},
     {"cli"},
