@@ -178,8 +178,8 @@ void PairSpinAllegro::map_types(int count, char **names) {
         any = true;
     }
     if (!any) {
-        error->all(FLERR, "{}: all names in pair_coeff are NULL, expected at least one of: {}",
-                   who, list);
+        error->all(FLERR, "{}: all names in pair_coeff are NULL, expected at least one of: {}", who,
+                   list);
     }
     for (int i = 1; i <= atom->ntypes; ++i) {
         for (int j = i; j <= atom->ntypes; ++j) {
@@ -197,8 +197,7 @@ void PairSpinAllegro::init_style() {
         error->all(FLERR, "{}: wrong units, got '{}', expected metal", who, update->unit_style);
     }
     if (!atom->tag_enable) {
-        error->all(FLERR, "{}: atoms have no IDs, got 'atom_modify id no', expected 'id yes'",
-                   who);
+        error->all(FLERR, "{}: atoms have no IDs, got 'atom_modify id no', expected 'id yes'", who);
     }
     if (!force->newton_pair) {
         error->all(FLERR, "{}: newton is off for pairs, expected on; use 'newton on'", who);
@@ -383,8 +382,8 @@ void PairSpinAllegro::tally_energy() {
     std::fill_n(emag, atom->nlocal, 0.0);
     double total = 0.0;
     if (!pairs.empty()) {
-        total = spinff::add_exchange_energy({pairs, couplings.exchange}, {&atom->sp[0][0], 4},
-                                            emag);
+        total =
+            spinff::add_exchange_energy({pairs, couplings.exchange}, {&atom->sp[0][0], 4}, emag);
     }
     for (std::size_t row = 0; row < geometry.num_owned; ++row) {
         const double lattice = couplings.atom_energy[row];

@@ -34,26 +34,25 @@ class HeaderReader {
     HeaderReader(json object, std::string who) : object(std::move(object)), who(std::move(who)) {}
 
     [[noreturn]] void fail(const std::string &field, const std::string &got,
-                           const std::string &expected,
-                           const std::string &advice = "deploy the model again") const {
+                           const std::string &expected) const {
         throw Error(who + ": header field '" + field + "' is wrong, got " + got + ", expected " +
-                    expected + "; " + advice);
+                    expected + "; deploy the model again with spinff deploy");
     }
 
     const json &field(const std::string &name) const {
         const auto found = object.find(name);
         if (found == object.end()) {
             throw Error(who + ": header field '" + name +
-                        "' is missing, expected it in every deployed model; deploy the model "
-                        "again with `spinff deploy`");
+                        "' is missing, got none, expected one in every deployed model; deploy "
+                        "the model again with spinff deploy");
         }
         return *found;
     }
 
     std::string text(const std::string &name) const {
         const json &value = field(name);
-        if (!value.is_string()) {
-            fail(name, value.dump(), "a string");
+        if (!value.is_string() || value.get<std::string>().empty()) {
+            fail(name, value.dump(), "a non-empty string");
         }
         return value.get<std::string>();
     }
@@ -66,19 +65,10 @@ class HeaderReader {
         return value.get<bool>();
     }
 
-    int integer(const std::string &name) const {
-        const json &value = field(name);
-        if (!value.is_number_integer()) {
-            fail(name, value.dump(), "an integer");
-        }
-        return value.get<int>();
-    }
-
     std::string one_of(const std::string &name, const std::vector<std::string> &known) const {
         const std::string value = text(name);
         if (std::find(known.begin(), known.end(), value) == known.end()) {
-            fail(name, "'" + value + "'", "one of: " + join(known),
-                 "deploy the model again, or update spinff if the model is newer");
+            fail(name, "'" + value + "'", "one of: " + join(known));
         }
         return value;
     }
@@ -94,10 +84,11 @@ class HeaderReader {
     std::vector<std::string> unique_names(const std::string &name) const {
         const json &value = field(name);
         const bool strings =
-            value.is_array() && std::all_of(value.begin(), value.end(),
-                                            [](const json &item) { return item.is_string(); });
+            value.is_array() && std::all_of(value.begin(), value.end(), [](const json &item) {
+                return item.is_string() && item != "";
+            });
         if (!strings) {
-            fail(name, value.dump(), "a list of strings");
+            fail(name, value.dump(), "a list of non-empty strings");
         }
         auto names = value.get<std::vector<std::string>>();
         if (std::set<std::string>(names.begin(), names.end()).size() != names.size()) {
@@ -132,17 +123,20 @@ class HeaderReader {
         return numbers;
     }
 
-    void check_version(ModelHeader &header) const {
-        header.format_version = integer("format_version");
-        if (header.format_version > deployed_format_version) {
-            throw Error(who + ": the model has a newer format, got format_version " +
-                        std::to_string(header.format_version) + ", expected at most " +
-                        std::to_string(deployed_format_version) +
-                        "; update spinff, or deploy the model again with this version");
+    int format_version() const {
+        const json &value = field("format_version");
+        const std::string newest = std::to_string(deployed_format_version);
+        if (!value.is_number_integer() || value < 1) {
+            fail("format_version", value.dump(), "an integer from 1 to " + newest);
         }
-        if (header.format_version < 1) {
-            fail("format_version", std::to_string(header.format_version), "at least 1");
+        if (value > deployed_format_version) {
+            const auto writer = object.find("spinff_version");
+            throw Error(who + ": the file has a newer format, got format version " + value.dump() +
+                        " (written by spinff " +
+                        (writer == object.end() ? "of unknown version" : writer->dump()) +
+                        "), expected at most " + newest + "; update spinff");
         }
+        return value.get<int>();
     }
 
     void read_types(ModelHeader &header) const {
@@ -152,8 +146,7 @@ class HeaderReader {
         }
         header.magnetic.assign(header.num_types(), false);
         for (const auto &name : unique_names("magnetic_types")) {
-            const auto found =
-                std::find(header.type_names.begin(), header.type_names.end(), name);
+            const auto found = std::find(header.type_names.begin(), header.type_names.end(), name);
             if (found == header.type_names.end()) {
                 fail("magnetic_types", "'" + name + "'", "one of: " + join(header.type_names));
             }
@@ -204,14 +197,14 @@ class HeaderReader {
 ModelHeader parse_header(const std::string &text, const std::string &who) {
     const json object = json::parse(text, nullptr, false);
     if (!object.is_object()) {
-        throw Error(who + ": the header spinff.json is not a JSON object, got " +
-                    std::to_string(text.size()) +
-                    " bytes of something else; deploy the model again");
+        throw Error(who + ": the header is not a JSON object, got " + std::to_string(text.size()) +
+                    " bytes of something else, expected one JSON object; deploy the model again "
+                    "with spinff deploy");
     }
     const HeaderReader reader(object, who);
     ModelHeader header;
     reader.one_of("format", {"spinff-deployed-model"});
-    reader.check_version(header);
+    header.format_version = reader.format_version();
     header.backend = reader.one_of("backend", {"torchscript"});
     header.spinff_version = reader.text("spinff_version");
     header.torch_version = reader.text("torch_version");
@@ -222,8 +215,7 @@ ModelHeader parse_header(const std::string &text, const std::string &who) {
     header.terms = reader.unique_names("terms");
     for (const auto &term : header.terms) {
         if (term != "lattice" && term != "exchange") {
-            reader.fail("terms", "'" + term + "'", "one of: lattice, exchange",
-                        "update spinff if the model is newer");
+            reader.fail("terms", "'" + term + "'", "one of: lattice, exchange");
         }
     }
     header.spin_orbit_coupling = reader.boolean("spin_orbit_coupling");

@@ -29,8 +29,7 @@ using caffe2::serialize::PyTorchStreamReader;
 /// torch's messages carry a stack trace and a source listing; their first line is the message.
 std::string first_line(const std::exception &exception) {
     const auto *torch_error = dynamic_cast<const c10::Error *>(&exception);
-    const std::string text =
-        torch_error ? torch_error->what_without_backtrace() : exception.what();
+    const std::string text = torch_error ? torch_error->what_without_backtrace() : exception.what();
     return text.substr(0, text.find('\n'));
 }
 
@@ -113,12 +112,12 @@ class TorchScriptModel final : public Model {
         edge_vectors = upload(graph.edge_vectors, {n_edges, 3}).requires_grad_();
         num_owned = static_cast<std::int64_t>(graph.num_owned);
 
-        const auto output = module
-                                .get_method("couplings")({edge_vectors,
-                                                          upload(graph.edge_index, {2, n_edges}),
-                                                          upload(graph.types, {n_atoms}),
-                                                          upload(graph.magnetic_edges, {n_magnetic})})
-                                .toTuple();
+        const auto output =
+            module
+                .get_method("couplings")({edge_vectors, upload(graph.edge_index, {2, n_edges}),
+                                          upload(graph.types, {n_atoms}),
+                                          upload(graph.magnetic_edges, {n_magnetic})})
+                .toTuple();
         atom_energy = output->elements()[0].toTensor();
         exchange = output->elements()[1].toTensor();
         download(atom_energy, {n_atoms}, "atom_energy", result.atom_energy);
@@ -165,9 +164,8 @@ class TorchScriptModel final : public Model {
                          std::vector<double> &values) {
         if (tensor.scalar_type() != torch::kFloat64 || tensor.sizes() != shape) {
             throw Error(std::string("deployed model: output '") + name + "' is wrong, got " +
-                        c10::str(tensor.scalar_type(), " ", tensor.sizes()) +
-                        ", expected " + c10::str(torch::kFloat64, " ", shape) +
-                        "; deploy the model again");
+                        c10::str(tensor.scalar_type(), " ", tensor.sizes()) + ", expected " +
+                        c10::str(torch::kFloat64, " ", shape) + "; deploy the model again");
         }
         const auto local = tensor.detach().to(torch::kCPU).contiguous();
         values.assign(local.const_data_ptr<double>(),
@@ -210,8 +208,7 @@ std::string choose_device(const std::string &request, int rank_on_node, const st
         return "cpu";
     }
     throw Error(who + ": device cuda was asked for but is not there, got " +
-                (built ? "no GPU that CUDA can see"
-                       : "a build of torch without CUDA") +
+                (built ? "no GPU that CUDA can see" : "a build of torch without CUDA") +
                 ", expected at least one GPU; ask for device cpu, or run where there is a GPU");
 }
 
@@ -224,7 +221,8 @@ int limit_threads(int ranks_on_node) {
 
 std::unique_ptr<Model> load_model(const std::string &path, const std::string &device,
                                   const std::string &who) {
-    ModelHeader header = parse_header(read_header_text(path, who), who + ": model file '" + path + "'");
+    ModelHeader header =
+        parse_header(read_header_text(path, who), who + ": model file '" + path + "'");
     const torch::Device target(device);
     if (target.is_cuda()) {
         // Before anything is allocated: otherwise every process opens a context on GPU 0.

@@ -9,7 +9,8 @@ namespace spinff {
 
 /// Rows of an array with three leading columns: row i starts at `data + i * stride`.
 /// LAMMPS' `sp` has stride 4 (direction and moment), `fm` and NumPy arrays have stride 3.
-template <typename T> struct Rows {
+template <typename T>
+struct Rows {
     T *data;
     std::size_t stride;
 

@@ -43,7 +43,8 @@ class Model {
 };
 
 /// Device for a process: `request` is "cpu", "cuda" or empty, which means cuda where there is one.
-/// Processes of one node share its GPUs by `rank_on_node`. Throws Error for a GPU that is not there.
+/// Processes of one node share its GPUs by `rank_on_node`. Throws Error for a GPU that is not
+/// there.
 std::string choose_device(const std::string &request, int rank_on_node, const std::string &who);
 
 /// Threads of the network for each of `ranks_on_node` processes, so that they do not get in each
