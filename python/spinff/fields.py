@@ -21,8 +21,10 @@ MAGNETIC_MOMENTS_KEY: Final[str] = "magnetic_moments"
 MAGNETIC_FORCES_KEY: Final[str] = "magnetic_forces"
 # (N, 3) eV/µB   | part of the label perpendicular to m; 1e, T odd; NaN = no label
 MAGNETIC_FORCE_LABELS_KEY: Final[str] = "magnetic_force_labels"
-# (E, 3, 3) eV   | J̃_ij, E_J = ½ Σ_{i≠j} e_iᵀ J̃_ij e_j; 0e + 1e + 2e, T even
+# (M, 3, 3) eV   | J̃_ij, E_J = ½ Σ_{i≠j} e_iᵀ J̃_ij e_j; 0e + 1e + 2e, T even
 EXCHANGE_KEY: Final[str] = "exchange"
+# (M, 1) eV      | K̃_ij, E_K = ½ Σ_{i≠j} K̃_ij (e_i·e_j)²; 0e, T even
+BIQUADRATIC_KEY: Final[str] = "biquadratic"
 # (M,) index     | ascending indices of the edges with both ends of a magnetic type
 MAGNETIC_EDGES_KEY: Final[str] = "magnetic_edges"
 # (F, 1) index   | data set a frame came from: selects its label scales; nequip's field
@@ -35,7 +37,7 @@ class FieldSpec:
 
     key: str
     """Name in nequip's ``AtomicDataDict``."""
-    level: Literal["node", "edge", "graph", "index"]
+    level: Literal["node", "graph", "magnetic edge", "index"]
     """What its first axis runs over; ``index`` is a list of indices into the edges."""
     shape: str
     """Shape, with N atoms, E directed edges, M magnetic edges, F frames."""
@@ -80,13 +82,22 @@ FIELDS: Final[tuple[FieldSpec, ...]] = (
     ),
     FieldSpec(
         EXCHANGE_KEY,
-        "edge",
-        "(E, 3, 3)",
+        "magnetic edge",
+        "(M, 3, 3)",
         "eV",
         "0e + 1e + 2e",
         "even",
-        "J̃_ij of the directed edge i→j, E_J = ½ Σ_{i≠j} e_iᵀ J̃_ij e_j; the coupling of "
-        "the pair is J_ij = (J̃_ij + J̃_jiᵀ)/2",
+        "J̃_ij of the directed edge i→j, E_J = ½ Σ_{i≠j} e_iᵀ J̃_ij e_j; J_ji = J_ijᵀ "
+        "after both directions are averaged",
+    ),
+    FieldSpec(
+        BIQUADRATIC_KEY,
+        "magnetic edge",
+        "(M, 1)",
+        "eV",
+        "0e",
+        "even",
+        "K̃_ij of the directed edge i→j, E_K = ½ Σ_{i≠j} K̃_ij (e_i·e_j)²",
     ),
     FieldSpec(
         MAGNETIC_EDGES_KEY,
@@ -138,10 +149,8 @@ def register() -> None:
 
     register_fields(
         node_fields=keys("node"),
-        edge_fields=keys("edge"),
         graph_fields=keys("graph"),
         long_fields=[MAGNETIC_EDGES_KEY, LABEL_SET_KEY],
-        cartesian_tensor_fields={EXCHANGE_KEY: "ij"},
     )
 
 

@@ -22,7 +22,7 @@ FORMAT: Final = "spinff-deployed-model"
 FORMAT_VERSION: Final = 1
 BACKENDS: Final = ("torchscript",)
 MODEL_CLASSES: Final = ("MSENN",)
-TERMS: Final = ("lattice", "exchange")
+TERMS: Final = ("lattice", "exchange", "biquadratic")
 MOMENT_MODES: Final = ("fixed",)
 DTYPES: Final = ("float32", "float64")
 UNITS: Final = {"energy": "eV", "length": "angstrom", "moment": "bohr_magneton"}
@@ -49,7 +49,7 @@ class ModelHeader:
     model_class: str
     """Name of the model: ``MSENN``."""
     terms: tuple[str, ...]
-    """Parts of the energy: ``lattice``, ``exchange``."""
+    """Parts of the energy: ``lattice``, ``exchange``, ``biquadratic``."""
     spin_orbit_coupling: bool
     """False: spins may be rotated alone without a change of the energy."""
     moment_mode: str

@@ -1,5 +1,6 @@
-"""Model builders for nequip configurations."""
+"""Model builders for nequip configurations, and trained models."""
 
+from spinff.models.checkpoint import Checkpoint, load_checkpoint
 from spinff.models.msenn import MSENN
 
-__all__ = ["MSENN"]
+__all__ = ["MSENN", "Checkpoint", "load_checkpoint"]

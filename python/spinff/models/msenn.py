@@ -51,7 +51,9 @@ def MSENN(  # noqa: N802 - nequip's model builders are named like classes
     # === exchange ===
     spin_orbit_coupling: bool,
     exchange_baseline: dict[str, list[float]],
-    exchange_correction_scale: float = 0.02,
+    exchange_scale: float = 0.02,
+    biquadratic_baseline: dict[str, list[float]] | None,
+    biquadratic_scale: float = 0.002,
     magnetic_force_scale: list[dict[str, float]],
     magnetic_force_scale_trainable: bool,
     # === energy reference ===
@@ -88,7 +90,10 @@ def MSENN(  # noqa: N802 - nequip's model builders are named like classes
             symmetric anisotropy), or Heisenberg only: then the energy is exactly
             invariant when spins rotate alone.
         exchange_baseline: coefficients of the linear J(r), from ``SpinStatistics``.
-        exchange_correction_scale: eV, scale of the network's part of J.
+        exchange_scale: eV, size of the network's part of J at the start.
+        biquadratic_baseline: coefficients of the linear K(r), from ``SpinStatistics``;
+            None for a model without the biquadratic term.
+        biquadratic_scale: eV, size of the network's part of K at the start.
         magnetic_force_scale: label scale per data set and species.
         magnetic_force_scale_trainable: learn the label scales.
         avg_num_neighbors: of the training data.
@@ -140,8 +145,10 @@ def MSENN(  # noqa: N802 - nequip's model builders are named like classes
     exchange = ExchangeHead(
         type_names=type_names,
         magnetic_types=magnetic_types,
-        baseline=exchange_baseline,
-        correction_scale=exchange_correction_scale,
+        exchange_baseline=exchange_baseline,
+        exchange_scale=exchange_scale,
+        biquadratic_baseline=biquadratic_baseline,
+        biquadratic_scale=biquadratic_scale,
         spin_orbit_coupling=spin_orbit_coupling,
         num_tensor_features=num_tensor_features,
         polynomial_cutoff_p=polynomial_cutoff_p,

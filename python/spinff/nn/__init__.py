@@ -1,6 +1,6 @@
 """Layers and heads."""
 
-from spinff.nn.allegro import EDGE_TENSORS_KEY, AllegroLayers
+from spinff.nn.allegro import AllegroLayers
 from spinff.nn.contraction import EnvironmentContraction
 from spinff.nn.exchange import (
     BesselBasis,
@@ -13,7 +13,6 @@ from spinff.nn.exchange import (
 from spinff.nn.label_scale import MagneticForceLabelScale
 
 __all__ = [
-    "EDGE_TENSORS_KEY",
     "AllegroLayers",
     "BesselBasis",
     "EnvironmentContraction",

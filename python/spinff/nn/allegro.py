@@ -9,7 +9,7 @@ of the product feed an MLP. nequip-allegro's own module ends in scalars; exchang
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import torch
 from allegro.nn._strided import MakeWeightedChannels
@@ -20,10 +20,8 @@ from nequip.nn import GraphModuleMixin, ScalarMLPFunction, scatter
 
 from spinff.errors import SpinffError
 from spinff.irreps import TIrreps, reachable, useful
+from spinff.nn import _keys
 from spinff.nn.contraction import EnvironmentContraction, padded_slots
-
-# edge tensors after the last layer, (E, channels × dim), channel-major
-EDGE_TENSORS_KEY: Final[str] = "edge_tensors"
 
 
 @compile_mode("script")
@@ -103,7 +101,7 @@ class AllegroLayers(GraphModuleMixin, torch.nn.Module):
                 AtomicDataDict.EDGE_FEATURES_KEY: Irreps(
                     [(num_scalar_features * (num_layers + 1), (0, 1))]
                 ),
-                EDGE_TENSORS_KEY: Irreps(
+                _keys.EDGE_TENSORS_KEY: Irreps(
                     [(num_tensor_features, ir.e3) for ir in tracks[-1].irreps()]
                 ),
             }
@@ -145,7 +143,7 @@ class AllegroLayers(GraphModuleMixin, torch.nn.Module):
             layer += 1
 
         data[AtomicDataDict.EDGE_FEATURES_KEY] = torch.cat(scalars, dim=-1)
-        data[EDGE_TENSORS_KEY] = tensors.flatten(1)
+        data[_keys.EDGE_TENSORS_KEY] = tensors.flatten(1)
         return data
 
 

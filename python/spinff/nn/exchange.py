@@ -1,10 +1,11 @@
-"""Exchange tensors from geometry, and the energy and field they give.
+"""Couplings of spin pairs from geometry, and the energy and field they give.
 
-E_J = ½ Σ_{i≠j} e_iᵀ J_ij e_j with J = J_iso·1 + [D]× + Γ (SpinGNN++, Yu et al.,
-Phys. Rev. B 110, 104427, Eqs. 4–8): 0e is Heisenberg, 1e Dzyaloshinskii–Moriya, 2e the
-symmetric traceless anisotropy. A directed edge carries J̃_ij; only the mean of J̃_ij and
-J̃_jiᵀ enters the energy, so the owner of atom i never needs the edge that another rank
-owns.
+E_J = ½ Σ_{i≠j} e_iᵀ J_ij e_j with J = J_iso·1 + [D]× + Γ, and E_K = ½ Σ_{i≠j} K_ij
+(e_i·e_j)² (SpinGNN++, Yu et al., Phys. Rev. B 110, 104427, Sec. II): in J, 0e is
+Heisenberg, 1e Dzyaloshinskii–Moriya, 2e the symmetric traceless anisotropy; K is the
+biquadratic term. A directed edge carries J̃_ij and K̃_ij; only the mean over both
+directions enters the energy, so the owner of atom i never needs the edge that another
+rank owns.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from nequip.nn.embedding import PolynomialCutoff
 
 from spinff import fields
 from spinff.irreps import TIrrep, TIrreps
-from spinff.nn.allegro import EDGE_TENSORS_KEY
+from spinff.nn import _keys
 
 SPIN = TIrrep("1eo")
 
@@ -66,7 +67,7 @@ def magnetic_edge_indices(
 
 @compile_mode("script")
 class ExchangeHead(GraphModuleMixin, torch.nn.Module):
-    """J̃ of every magnetic edge: a linear J(r) of its pair of types plus the network.
+    """J̃ and K̃ of every magnetic edge: a linear J(r), K(r) plus the network.
 
     The linear part is fitted to the data before training (``SpinStatistics``): the
     network alone starts three orders of magnitude below the exchange of an oxide,
@@ -76,8 +77,10 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
     Args:
         type_names: all types of the model.
         magnetic_types: those that carry a moment.
-        baseline: (type pair, e.g. ``"Ni-Ni"``) -> coefficients of B_n in eV.
-        correction_scale: eV; size of the network's part at the start.
+        exchange_baseline: (type pair, e.g. ``"Ni-Ni"``) -> coefficients of B_n in eV.
+        exchange_scale: eV; size of the network's part of J at the start.
+        biquadratic_baseline: the same for K; None for a model without that term.
+        biquadratic_scale: eV; size of the network's part of K at the start.
         spin_orbit_coupling: full tensor, or Heisenberg only.
         num_tensor_features: channels of the edge tensors.
         polynomial_cutoff_p: of the baseline's cutoff.
@@ -90,8 +93,10 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
         *,
         type_names: list[str],
         magnetic_types: list[str],
-        baseline: dict[str, list[float]],
-        correction_scale: float,
+        exchange_baseline: dict[str, list[float]],
+        exchange_scale: float,
+        biquadratic_baseline: dict[str, list[float]] | None,
+        biquadratic_scale: float,
         spin_orbit_coupling: bool,
         num_tensor_features: int,
         polynomial_cutoff_p: float,
@@ -101,45 +106,64 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
         """Build the head."""
         super().__init__()
         self.num_types = len(type_names)
-        self.correction_scale = float(correction_scale)
+        self.exchange_scale = float(exchange_scale)
+        self.biquadratic_scale = float(biquadratic_scale)
+        self.has_biquadratic = biquadratic_baseline is not None
         self.channels = num_tensor_features
         self.irreps = exchange_irreps(spin_orbit_coupling)
         self._init_irreps(
             irreps_in=irreps_in,
-            required_irreps_in=[AtomicDataDict.EDGE_FEATURES_KEY, EDGE_TENSORS_KEY],
-            irreps_out={fields.MAGNETIC_EDGES_KEY: None, fields.EXCHANGE_KEY: None},
+            required_irreps_in=[
+                AtomicDataDict.EDGE_FEATURES_KEY,
+                _keys.EDGE_TENSORS_KEY,
+            ],
+            irreps_out={
+                fields.MAGNETIC_EDGES_KEY: None,
+                fields.EXCHANGE_KEY: None,
+                fields.BIQUADRATIC_KEY: None,
+            },
         )
         self.register_buffer(
             "is_magnetic", torch.tensor([name in magnetic_types for name in type_names])
         )
 
-        # === baseline ===
-        coefficients = baseline_table(type_names, baseline)
-        self.baseline = torch.nn.Parameter(coefficients)  # (T·T, count)
-        self.basis = BesselBasis(coefficients.size(1), polynomial_cutoff_p)
+        # === linear J(r), K(r) ===
+        # not trained: a step of an optimiser tuned to the network's weights would move
+        # J at a neighbour's distance by as much as J itself
+        exchange = baseline_table(type_names, exchange_baseline)  # (T·T, n)
+        biquadratic = torch.zeros_like(exchange)
+        if biquadratic_baseline is not None:
+            biquadratic = baseline_table(type_names, biquadratic_baseline)
+        self.register_buffer("exchange_baseline", exchange)
+        self.register_buffer("biquadratic_baseline", biquadratic)
+        self.basis = BesselBasis(exchange.size(1), polynomial_cutoff_p)
 
-        # === correction ===
-        # one weight for J_iso, and one per channel for each of D and Γ
+        # === the network's part ===
+        # one output for J_iso, one for K, and one per channel for each of D and Γ
         self._num_tensors = len(self.irreps) - 1
         self.mlp = ScalarMLPFunction(
             input_dim=self.irreps_in[AtomicDataDict.EDGE_FEATURES_KEY].num_irreps,
-            output_dim=1 + self._num_tensors * num_tensor_features,
+            output_dim=2 + self._num_tensors * num_tensor_features,
             hidden_layers_depth=1,
             hidden_layers_width=mlp_hidden_layers_width,
         )
         self._tensor_dim = self.irreps.dim
-        irrep_of_component = [
-            n for n, ir in enumerate(self.irreps.irreps()) for _ in range(ir.dim)
+        tensor_of_component = [
+            n for n, ir in enumerate(list(self.irreps.irreps())[1:])
+            for _ in range(ir.dim)
         ]
-        self.register_buffer("irrep_of_component", torch.tensor(irrep_of_component))
+        self.register_buffer(
+            "tensor_of_component", torch.tensor(tensor_of_component, dtype=torch.long)
+        )
         self.register_buffer("to_cartesian", cartesian_basis(self.irreps))
 
     def extra_repr(self) -> str:
-        """Irreps of J."""
-        return f"J = {self.irreps} | {self.channels} channels"
+        """Irreps of J, and whether there is K."""
+        terms = f"J = {self.irreps}" + (" | K = 0ee" if self.has_biquadratic else "")
+        return f"{terms} | {self.channels} channels"
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
-        """Add EXCHANGE (M, 3, 3) eV on the edges listed in MAGNETIC_EDGES (M,)."""
+        """Add EXCHANGE (M, 3, 3) and BIQUADRATIC (M, 1), eV, of MAGNETIC_EDGES (M,)."""
         edge_index = data[AtomicDataDict.EDGE_INDEX_KEY]
         types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
         if fields.MAGNETIC_EDGES_KEY not in data:
@@ -151,33 +175,41 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
         pair = pair * self.num_types + torch.index_select(
             types, 0, torch.index_select(edge_index[1], 0, edges)
         )
-
-        x = torch.index_select(data[AtomicDataDict.NORM_LENGTH_KEY], 0, edges)
-        linear = self.basis(x) * torch.index_select(self.baseline, 0, pair)  # (M, n)
-
+        basis = self.basis(
+            torch.index_select(data[AtomicDataDict.NORM_LENGTH_KEY], 0, edges)
+        )  # (M, n)
         scalars = torch.index_select(data[AtomicDataDict.EDGE_FEATURES_KEY], 0, edges)
-        weights = self.mlp(scalars)  # (M, 1 + tensors·channels)
-        components = weights[:, :1]
+        outputs = self.mlp(scalars)  # (M, 2 + tensors·channels)
+
+        components = outputs[:, :1]
         if self._num_tensors > 0:
-            components = self._components(data[EDGE_TENSORS_KEY], edges, weights)
+            tensors = torch.index_select(data[_keys.EDGE_TENSORS_KEY], 0, edges)
+            components = torch.cat(
+                [components, self._mixed(tensors, outputs[:, 2:])], dim=1
+            )
         exchange = torch.mm(
-            self.correction_scale * components.to(torch.float64), self.to_cartesian
+            self.exchange_scale * components.to(torch.float64), self.to_cartesian
         ).view(-1, 3, 3)
+        linear = (basis * torch.index_select(self.exchange_baseline, 0, pair)).sum(1)
         identity = torch.eye(3, dtype=exchange.dtype, device=exchange.device)
-        data[fields.EXCHANGE_KEY] = exchange + linear.sum(1).view(-1, 1, 1) * identity
+        data[fields.EXCHANGE_KEY] = exchange + linear.view(-1, 1, 1) * identity
+
+        if self.has_biquadratic:
+            linear = (basis * torch.index_select(self.biquadratic_baseline, 0, pair)).sum(
+                1, keepdim=True
+            )
+            network = self.biquadratic_scale * outputs[:, 1:2].to(torch.float64)
+            data[fields.BIQUADRATIC_KEY] = linear + network
+        else:
+            data[fields.BIQUADRATIC_KEY] = torch.zeros_like(basis[:, :1])
         return data
 
-    def _components(
-        self, tensors: torch.Tensor, edges: torch.Tensor, weights: torch.Tensor
-    ) -> torch.Tensor:
-        """Irrep components (M, dim): the scalar from the MLP, tensors mixed by it."""
-        tensors = torch.index_select(tensors, 0, edges).view(
-            -1, self.channels, self._tensor_dim
-        )[:, :, 1:]
-        mixing = weights[:, 1:].view(-1, self.channels, self._num_tensors)
-        mixing = torch.index_select(mixing, 2, self.irrep_of_component[1:] - 1)
-        mixed = (mixing * tensors).sum(1) * self.channels**-0.5
-        return torch.cat([weights[:, :1], mixed], dim=1)
+    def _mixed(self, tensors: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Components (M, dim − 1) of D and Γ: channels mixed by the MLP's weights."""
+        tensors = tensors.view(-1, self.channels, self._tensor_dim)[:, :, 1:]
+        mixing = weights.view(-1, self.channels, self._num_tensors)
+        mixing = torch.index_select(mixing, 2, self.tensor_of_component)
+        return (mixing * tensors).sum(1) * self.channels**-0.5
 
 
 def baseline_table(
@@ -209,10 +241,10 @@ def cartesian_basis(irreps: TIrreps) -> torch.Tensor:
 
 @compile_mode("script")
 class SpinEnergy(GraphModuleMixin, torch.nn.Module):
-    """Adds E_J to the atomic energies and gives the magnetic forces in closed form.
+    """Adds E_J + E_K to the atomic energies; magnetic forces in closed form.
 
-    ∂E/∂e_i = ½ Σ_j (J̃_ij e_j + J̃_jiᵀ e_j), f_m = −∂E/∂m = −(1 − e eᵀ) ∂E/∂e / |m|.
-    An atom with |m| = 0 has no direction: it neither feels nor exerts exchange.
+    f_m = −∂E/∂m = −(1 − e eᵀ) ∂E/∂e / |m|, with ∂E/∂e of :func:`exchange_energy`. An
+    atom with |m| = 0 has no direction: it neither feels nor exerts exchange.
     """
 
     def __init__(self, irreps_in: dict[str, Irreps]) -> None:
@@ -233,6 +265,7 @@ class SpinEnergy(GraphModuleMixin, torch.nn.Module):
         directions = moments * inverse
         energy, gradient = exchange_energy(
             data[fields.EXCHANGE_KEY],
+            data[fields.BIQUADRATIC_KEY],
             data[AtomicDataDict.EDGE_INDEX_KEY],
             data[fields.MAGNETIC_EDGES_KEY],
             directions,
@@ -247,31 +280,38 @@ class SpinEnergy(GraphModuleMixin, torch.nn.Module):
 
 def exchange_energy(
     exchange: torch.Tensor,
+    biquadratic: torch.Tensor,
     edge_index: torch.Tensor,
     magnetic_edges: torch.Tensor,
     directions: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Energy of each centre and the gradient on each spin.
 
+    With c = e_i·e_j a directed edge holds ½ (e_iᵀ J̃ e_j + K̃ c²), and gives
+    ½ J̃ e_j + K̃ c e_j to ∂E/∂e_i and ½ J̃ᵀ e_i + K̃ c e_i to ∂E/∂e_j.
+
     Args:
         exchange: (M, 3, 3) J̃ in eV of the magnetic edges.
+        biquadratic: (M, 1) K̃ in eV.
         edge_index: (2, E).
         magnetic_edges: (M,) indices into the edges.
         directions: (N, 3) unit vectors, or zero.
 
     Returns:
-        ½ Σ_j e_iᵀ J̃_ij e_j (N, 1) in eV, and ∂E/∂e (N, 3) in eV.
+        Energies (N, 1) in eV, and ∂E/∂e (N, 3) in eV.
     """
     num_atoms = directions.size(0)
     centre = torch.index_select(edge_index[0], 0, magnetic_edges)
     neighbour = torch.index_select(edge_index[1], 0, magnetic_edges)
     e_i = torch.index_select(directions, 0, centre)
     e_j = torch.index_select(directions, 0, neighbour)
-    on_centre = 0.5 * torch.matmul(exchange, e_j.unsqueeze(-1)).squeeze(-1)
-    on_neighbour = 0.5 * torch.matmul(e_i.unsqueeze(1), exchange).squeeze(1)
-    edge_energy = (e_i * on_centre).sum(-1, keepdim=True)
+    cosine = (e_i * e_j).sum(-1, keepdim=True)
+    half_exchange_e_j = 0.5 * torch.matmul(exchange, e_j.unsqueeze(-1)).squeeze(-1)
+    half_e_i_exchange = 0.5 * torch.matmul(e_i.unsqueeze(1), exchange).squeeze(1)
+    slope = biquadratic * cosine
+    edge_energy = (e_i * half_exchange_e_j).sum(-1, keepdim=True) + 0.5 * slope * cosine
     energy = scatter(edge_energy, centre, dim=0, dim_size=num_atoms)
-    gradient = scatter(on_centre, centre, dim=0, dim_size=num_atoms) + scatter(
-        on_neighbour, neighbour, dim=0, dim_size=num_atoms
-    )
+    gradient = scatter(
+        half_exchange_e_j + slope * e_j, centre, dim=0, dim_size=num_atoms
+    ) + scatter(half_e_i_exchange + slope * e_i, neighbour, dim=0, dim_size=num_atoms)
     return energy, gradient

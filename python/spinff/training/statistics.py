@@ -1,8 +1,8 @@
 """What the training set tells the model before training.
 
-Besides the usual statistics (neighbours, energies, forces) this fits a linear exchange
-J(r) to the labels. The fit is a least-squares problem: J(r) = Σ_n c_n B_n(r) makes the
-energy and the field linear in c.
+Besides the usual statistics (neighbours, energies, forces) this fits linear couplings
+J(r), K(r) to the labels: with J(r) = Σ_n c_n B_n(r) the energy and the field are linear
+in c, and the fit is a least-squares problem.
 """
 
 from __future__ import annotations
@@ -55,7 +55,8 @@ class SpinStatistics:
     ``exchange_baseline: ${training_data_stats:exchange_baseline}``:
 
     ``num_neighbors_mean``; ``forces_rms`` eV/Å; ``moments`` (species -> mean length,
-    µB); ``exchange_baseline`` (pair -> coefficients, eV); ``magnetic_force_scale`` (per
+    µB); ``exchange_baseline`` and ``biquadratic_baseline`` (pair -> coefficients of
+    J(r) and K(r), eV; the latter only if asked for); ``magnetic_force_scale`` (per
     data set: species -> label / derivative); ``per_atom_energy_mean`` eV, without the
     energy of the fitted exchange.
 
@@ -63,6 +64,7 @@ class SpinStatistics:
         type_names: as in the model.
         magnetic_types: as in the model.
         r_max: as in the model, Å.
+        biquadratic: fit K(r) as well as J(r).
         per_edge_type_cutoff: as in the model.
         num_bessels: as in the model.
         polynomial_cutoff_p: as in the model.
@@ -74,6 +76,7 @@ class SpinStatistics:
         type_names: list[str],
         magnetic_types: list[str],
         r_max: float,
+        biquadratic: bool,
         per_edge_type_cutoff: dict[str, Any] | None = None,
         num_bessels: int = 8,
         polynomial_cutoff_p: float = 6,
@@ -84,6 +87,7 @@ class SpinStatistics:
         self.type_names = list(type_names)
         self.magnetic_types = list(magnetic_types)
         self.num_bessels = num_bessels
+        self.biquadratic = biquadratic
         self._normalise = EdgeLengthNormalizer(
             r_max=r_max,
             type_names=self.type_names,
@@ -108,7 +112,7 @@ class SpinStatistics:
         self, data_source: Iterable[AtomicDataDict.Type]
     ) -> dict[str, Any]:
         """Read the training set once and return the statistics."""
-        columns = len(self._pairs) * self.num_bessels
+        columns = len(self._pairs) * self.num_bessels * (2 if self.biquadratic else 1)
         sums = _Sums(
             field_matrix=torch.zeros(columns, columns, dtype=torch.float64),
             field_vector=torch.zeros(columns, dtype=torch.float64),
@@ -145,10 +149,11 @@ class SpinStatistics:
     def _features(
         self, data: AtomicDataDict.Type, directions: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sums over neighbours that multiply each coefficient.
+        """Sums over neighbours that multiply each coefficient, of J and then of K.
 
         Returns:
-            Σ_j B_n(r_ij) e_j (N, columns, 3) and ½ Σ_ij B_n e_i·e_j (frames, columns).
+            ∂E/∂e (N, columns, 3): Σ_j B_n(r_ij) e_j and Σ_j 2 B_n c e_j, c = e_i·e_j;
+            energies (frames, columns): ½ Σ_ij B_n c and ½ Σ_ij B_n c².
         """
         types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
         edge_index = data[AtomicDataDict.EDGE_INDEX_KEY]
@@ -159,12 +164,18 @@ class SpinStatistics:
         pair = self._pair_of[types[centre], types[neighbour]]
         onehot = torch.nn.functional.one_hot(pair, len(self._pairs)).double()
         columns = (onehot.unsqueeze(-1) * basis.unsqueeze(1)).flatten(1)  # (M, columns)
-        per_edge = columns.unsqueeze(-1) * directions[neighbour].unsqueeze(1)
+        cosine = (directions[centre] * directions[neighbour]).sum(-1, keepdim=True)
+        field_columns, energy_columns = columns, 0.5 * columns * cosine
+        if self.biquadratic:
+            field_columns = torch.cat([columns, 2 * columns * cosine], dim=1)
+            energy_columns = torch.cat(
+                [energy_columns, energy_columns * cosine], dim=1
+            )
+        per_edge = field_columns.unsqueeze(-1) * directions[neighbour].unsqueeze(1)
         neighbours = scatter(per_edge, centre, dim=0, dim_size=directions.size(0))
-        per_atom = 0.5 * (neighbours * directions.unsqueeze(1)).sum(-1)
         energy = scatter(
-            per_atom,
-            data[AtomicDataDict.BATCH_KEY],
+            energy_columns,
+            data[AtomicDataDict.BATCH_KEY][centre],
             dim=0,
             dim_size=AtomicDataDict.num_frames(data),
         )
@@ -237,21 +248,26 @@ class SpinStatistics:
             "forces_rms": (sums.force_square / max(sums.num_force_components, 1))
             ** 0.5,
             "moments": self._moments(sums),
-            "exchange_baseline": {
-                f"{a}-{b}": row.tolist()
-                for (a, b), row in zip(
-                    self._pairs,
-                    coefficients.view(len(self._pairs), self.num_bessels),
-                    strict=True,
-                )
-            },
+            "exchange_baseline": self._by_pair(coefficients, 0),
             "magnetic_force_scale": [
                 {name: scale for name in self.magnetic_types} for _ in range(num_sets)
             ],
         }
+        if self.biquadratic:
+            results["biquadratic_baseline"] = self._by_pair(coefficients, 1)
         for name, value in results.items():
             _log.info("training set: %s = %s", name, value)
         return results
+
+    def _by_pair(
+        self, coefficients: torch.Tensor, term: int
+    ) -> dict[str, list[float]]:
+        """Coefficients of one term (0: J, 1: K) for each pair of types."""
+        table = coefficients.view(-1, len(self._pairs), self.num_bessels)[term]
+        return {
+            f"{a}-{b}": row.tolist()
+            for (a, b), row in zip(self._pairs, table, strict=True)
+        }
 
     def _moments(self, sums: _Sums) -> dict[str, float]:
         moments = {}

@@ -1,0 +1,307 @@
+"""Deployed models: one file that LAMMPS, ASE and ``spinff evaluate`` read.
+
+A TorchScript archive with a JSON header (``spinff.header``). It takes edge vectors, not
+positions: a strictly local model depends on nothing else, the engine that owns the
+neighbour list knows them in float64, and forces and virial are sums of ∂E/∂r_ij.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from nequip.data import AtomicDataDict
+from nequip.nn.embedding.utils import cutoff_partialdict_to_tensor
+
+from spinff import fields
+from spinff.errors import SpinffError
+from spinff.header import HEADER_NAME, ModelHeader, archive_kind, read_header
+from spinff.models import Checkpoint, load_checkpoint
+from spinff.nn import exchange_energy
+
+# agreement asked of the file that was written with the model it was written from,
+# relative to the largest value: a few units in the last place of a sum
+_RELOAD_TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
+
+
+class ScriptableMSENN(torch.nn.Module):
+    """The two entry points of a deployed MSENN.
+
+    Shapes: N atoms (in LAMMPS owned and ghost), E directed edges i→j with
+    r_ij = r_j − r_i and i = edge_index[0], M edges between magnetic types. float64 and
+    int64 at the boundary, whatever the network's type.
+    """
+
+    def __init__(self, couplings_network: torch.nn.Module) -> None:
+        """Wrap the part of an MSENN that sees geometry only."""
+        super().__init__()
+        self.network = couplings_network
+
+    @torch.jit.export
+    def couplings(
+        self,
+        edge_vectors: torch.Tensor,
+        edge_index: torch.Tensor,
+        types: torch.Tensor,
+        magnetic_edges: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Lattice energy (N,), J̃ (M, 3, 3), K̃ (M, 1), eV; differentiable in the edges."""
+        data = {
+            AtomicDataDict.EDGE_VECTORS_KEY: edge_vectors,
+            AtomicDataDict.EDGE_INDEX_KEY: edge_index,
+            AtomicDataDict.ATOM_TYPE_KEY: types,
+            fields.MAGNETIC_EDGES_KEY: magnetic_edges,
+        }
+        data = self.network(data)
+        energy = data[AtomicDataDict.PER_ATOM_ENERGY_KEY].view(-1)
+        return energy, data[fields.EXCHANGE_KEY], data[fields.BIQUADRATIC_KEY]
+
+    def forward(
+        self,
+        edge_vectors: torch.Tensor,
+        edge_index: torch.Tensor,
+        types: torch.Tensor,
+        magnetic_edges: torch.Tensor,
+        directions: torch.Tensor,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Energies (N,), ∂E/∂r_ij (E, 3) eV/Å and ∂E/∂e (N, 3) eV of given spins."""
+        edge_vectors = edge_vectors.detach().requires_grad_(True)
+        lattice, exchange, biquadratic = self.couplings(
+            edge_vectors, edge_index, types, magnetic_edges
+        )
+        spin, spin_gradient = exchange_energy(
+            exchange, biquadratic, edge_index, magnetic_edges, directions
+        )
+        energy = lattice + spin.view(-1)
+        gradient = torch.autograd.grad([energy.sum()], [edge_vectors])[0]
+        assert gradient is not None  # TorchScript: Optional
+        return energy.detach(), gradient, spin_gradient.detach()
+
+
+@dataclass(frozen=True)
+class RunnableModel:
+    """A model ready to evaluate, from a checkpoint or a deployed file."""
+
+    header: ModelHeader
+    """What it is."""
+    module: Callable[..., tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
+    """The ``forward`` of :class:`ScriptableMSENN`."""
+    device: torch.device
+    """Where its tensors live."""
+
+
+def load_model(
+    path: str | Path, *, device: str = "cpu", dtype: str | None = None
+) -> RunnableModel:
+    """Load a checkpoint or a deployed file.
+
+    Args:
+        path: ``model.pth`` of ``spinff train``, or a file of ``spinff deploy``.
+        device: ``cpu`` or ``cuda``.
+        dtype: of the network, for a checkpoint only; None keeps the trained one.
+
+    Raises:
+        SpinffError: for a file that is missing, truncated, of another kind or newer, or
+            a device that is not there.
+    """
+    target = check_device(device, f"model '{path}'")
+    if archive_kind(path) == "checkpoint":
+        checkpoint = load_checkpoint(path, dtype)
+        module: Any = scriptable(checkpoint).to(target)
+        return RunnableModel(make_header(checkpoint), module, target)
+    header = read_header(path)
+    if dtype not in (None, header.dtype):
+        raise SpinffError(
+            f"model '{path}': a deployed file has one type of number, got {dtype} "
+            f"asked and {header.dtype} inside, expected the same; deploy again with "
+            f"--dtype {dtype}"
+        )
+    return RunnableModel(header, _load_script(path, target), target)
+
+
+def check_device(device: str, who: str) -> torch.device:
+    """The device, or SpinffError if torch does not see it."""
+    if device not in ("cpu", "cuda"):
+        raise SpinffError(
+            f"{who}: unknown device, got '{device}', expected cpu or cuda; correct it"
+        )
+    if device == "cuda" and not torch.cuda.is_available():
+        raise SpinffError(
+            f"{who}: a GPU is asked for, got 0 CUDA devices seen by torch "
+            f"{torch.__version__}, expected 1 or more; use device cpu, or install a "
+            "CUDA build of torch"
+        )
+    return torch.device(device)
+
+
+def scriptable(checkpoint: Checkpoint) -> ScriptableMSENN:
+    """The deployable part of a trained model."""
+    couplings = checkpoint.model.get_submodule("model.func.couplings")
+    return ScriptableMSENN(couplings).eval().requires_grad_(False)
+
+
+def deploy(checkpoint_path: Path, output: Path, *, dtype: str | None = None) -> Path:
+    """Write the deployed file of a checkpoint, reload it and compare.
+
+    Args:
+        checkpoint_path: ``model.pth`` of ``spinff train``.
+        output: file to write; replaced only after the comparison.
+        dtype: ``float32`` or ``float64`` network; None keeps the trained one.
+
+    Returns:
+        ``output``.
+
+    Raises:
+        SpinffError: for a bad checkpoint, or if the file written does not give the
+            numbers of the model it was written from.
+    """
+    if archive_kind(checkpoint_path) == "deployed":
+        raise SpinffError(
+            f"'{checkpoint_path}' is deployed already, expected a checkpoint of "
+            "spinff train; give it to pair_coeff or SpinCalculator as it is"
+        )
+    checkpoint = load_checkpoint(checkpoint_path, dtype)
+    header = make_header(checkpoint)
+    module = scriptable(checkpoint)
+    temporary = output.with_name(output.name + ".tmp")
+    with warnings.catch_warnings():
+        # torch 2.10 and later call TorchScript deprecated; it is the portable format
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from e3nn.util.jit import script
+
+        scripted = script(module, in_place=False)
+        torch.jit.save(scripted, temporary, {HEADER_NAME: header.to_json()})
+    try:
+        compare_reloaded(temporary, module, header)
+        temporary.replace(output)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return output
+
+
+def compare_reloaded(
+    path: Path, module: ScriptableMSENN, header: ModelHeader
+) -> float:
+    """Largest relative difference of a written file from its model, on random edges.
+
+    Raises:
+        SpinffError: if it is above what rounding explains.
+    """
+    if read_header(path) != header:
+        raise SpinffError(
+            f"'{path}': header read back differs from the one written; report this"
+        )
+    inputs = random_inputs(header)
+    expected = module(*inputs)
+    got = _load_script(path, torch.device("cpu"))(*inputs)
+    worst = max(
+        float((a - b).abs().max() / b.abs().max().clamp_min(1e-12))
+        for a, b in zip(got, expected, strict=True)
+    )
+    if not worst <= _RELOAD_TOLERANCE[header.dtype]:
+        raise SpinffError(
+            f"'{path}': reloaded model differs from the checkpoint, got relative "
+            f"difference {worst:.1e}, expected at most "
+            f"{_RELOAD_TOLERANCE[header.dtype]:.0e}; nothing was written; report this"
+        )
+    return worst
+
+
+def random_inputs(header: ModelHeader, seed: int = 0) -> tuple[torch.Tensor, ...]:
+    """A random cluster as the arguments of ``forward``: every pair within reach."""
+    generator = torch.Generator().manual_seed(seed)
+    count = 6 * len(header.type_names)
+    types = torch.arange(count) % len(header.type_names)
+    side = 0.8 * header.r_max
+    positions = side * torch.rand(
+        count, 3, generator=generator, dtype=torch.float64
+    )
+    vectors = positions.unsqueeze(0) - positions.unsqueeze(1)  # [i, j] = r_j − r_i
+    cutoffs = torch.tensor(header.cutoffs, dtype=torch.float64)[types][:, types]
+    distance = vectors.norm(dim=-1)
+    centre, neighbour = torch.nonzero(
+        (distance < cutoffs) & (distance > 0), as_tuple=True
+    )
+    edge_index = torch.stack([centre, neighbour])
+    magnetic = torch.tensor([n in header.magnetic_types for n in header.type_names])
+    magnetic_edges = torch.nonzero(
+        magnetic[types[centre]] & magnetic[types[neighbour]]
+    ).view(-1)
+    directions = torch.randn(count, 3, generator=generator, dtype=torch.float64)
+    directions = directions / directions.norm(dim=-1, keepdim=True)
+    directions = directions * magnetic[types].unsqueeze(-1)
+    edges = vectors[centre, neighbour]
+    return edges, edge_index, types, magnetic_edges, directions
+
+
+def make_header(checkpoint: Checkpoint) -> ModelHeader:
+    """The header of a trained model."""
+    config = checkpoint.config
+    type_names = list(config["type_names"])
+    magnetic_types = list(config["magnetic_types"])
+    label_scale = checkpoint.model.get_submodule("model.func.label_scale")
+    scale = label_scale.get_parameter("table").detach()
+    r_max = float(config["r_max"])
+    cutoffs = cutoff_partialdict_to_tensor(
+        config.get("per_edge_type_cutoff") or {}, type_names, r_max
+    )
+    return ModelHeader(
+        backend="torchscript",
+        spinff_version=version("spinff"),
+        torch_version=torch.__version__.split("+")[0],
+        nequip_version=version("nequip"),
+        allegro_version=version("nequip-allegro"),
+        e3nn_version=version("e3nn"),
+        model_class=str(config["_target_"]).rsplit(".", 1)[-1],
+        terms=("lattice", "exchange")
+        + (("biquadratic",) if config.get("biquadratic_baseline") else ()),
+        spin_orbit_coupling=bool(config["spin_orbit_coupling"]),
+        moment_mode="fixed",
+        type_names=tuple(type_names),
+        magnetic_types=tuple(magnetic_types),
+        moments={name: float(config["moments"][name]) for name in magnetic_types},
+        r_max=r_max,
+        cutoffs=tuple(
+            tuple(row)
+            for row in cutoffs.view(len(type_names), len(type_names)).tolist()
+        ),
+        dtype=str(config["model_dtype"]),
+        # the first data set's: the one a single-source model has
+        magnetic_force_scale={
+            name: float(scale[0, type_names.index(name)]) for name in magnetic_types
+        },
+        training_data_sha256=checkpoint.training_data_sha256,
+        git_revision=_git_revision(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _load_script(path: str | Path, device: torch.device) -> Any:  # noqa: ANN401
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return torch.jit.load(path, map_location=device).eval()
+    except RuntimeError as error:
+        raise SpinffError(
+            f"model '{path}': TorchScript cannot be loaded, got "
+            f"{str(error).splitlines()[0]}, expected a whole file of spinff deploy; "
+            "copy it again or deploy again"
+        ) from error
+
+
+def _git_revision() -> str:
+    """Revision of the source tree spinff is run from; ``unknown`` when installed."""
+    result = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return result.stdout.strip() or "unknown"
