@@ -166,12 +166,11 @@ def test_info_of_a_missing_file(capsys: pytest.CaptureFixture[str]) -> None:
 def save_checkpoint(path: Path, **changes: object) -> Path:
     import torch
 
-    info = {"versions": {"nequip": "0.19.1", "spinff": "0.1.0"}}
+    info = {"versions": {"nequip": "0.19.1", "spinff.nequip_extension": None}}
     model = {"_target_": "spinff.models.MSENN", "r_max": 5.0, "heads": {"width": 8}}
-    state = {"model.sole_model.w": torch.zeros(4, 5), "run_stage": torch.ones(1)}
+    state = {"model.sole_model.w": torch.zeros(4, 5), "ema.w": torch.ones(1)}
     content = {
         "epoch": 3,
-        "global_step": 120,
         "state_dict": state,
         "hyper_parameters": {"model": model, "info_dict": info},
     }
@@ -189,13 +188,14 @@ def test_info_of_a_checkpoint(
         "training checkpoint",
         "model.heads.width",
         "nequip 0.19.1",
-        "120",
+        "unknown",
     ):
         assert fragment in shown
     assert main.main(["info", str(path), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["parameters"] == 20
+    assert report["numbers_in_state"] == 20
     assert report["model"]["r_max"] == 5.0
+    assert report["versions"] == {"nequip": "0.19.1"}
 
 
 def test_info_of_another_torch_file(

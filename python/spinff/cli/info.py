@@ -101,7 +101,7 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
         hyper = checkpoint["hyper_parameters"]
         info = hyper["info_dict"]
         state = checkpoint["state_dict"]
-        progress = {key: checkpoint[key] for key in ("epoch", "global_step")}
+        own = checkpoint.get("spinff-checkpoint", {})
     except (KeyError, TypeError) as error:
         raise SpinffError(
             f"model file '{path}': the file is of another kind, got a torch archive "
@@ -117,9 +117,14 @@ def describe_checkpoint(path: Path) -> dict[str, Any]:
     return {
         "kind": "training checkpoint",
         "file_bytes": path.stat().st_size,
-        **progress,
-        "parameters": sum(t.numel() for name, t in state.items() if "model." in name),
-        "versions": info.get("versions", {}),
+        "epoch": checkpoint.get("epoch"),
+        "training_data_sha256": own.get("training_data_sha256"),
+        "numbers_in_state": sum(
+            value.numel()
+            for name, value in state.items()
+            if name.startswith("model.") and isinstance(value, torch.Tensor)
+        ),
+        "versions": {k: v for k, v in info["versions"].items() if v is not None},
         "model": hyper["model"],
     }
 
@@ -131,8 +136,8 @@ def checkpoint_rows(description: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("kind", description["kind"]),
         ("size", f"{description['file_bytes'] / 1e6:.2f} MB"),
         ("epoch", str(description["epoch"])),
-        ("global step", str(description["global_step"])),
-        ("numbers in the state", str(description["parameters"])),
+        ("training data", f"sha256 {description['training_data_sha256'] or 'unknown'}"),
+        ("numbers in the state", str(description["numbers_in_state"])),
         ("versions", ", ".join(f"{name} {number}" for name, number in versions)),
         *((f"model.{key}", str(v)) for key, v in flatten(description["model"])),
     ]
