@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +35,7 @@ class SpinCalculator(Calculator):
         >>> calc.results["magnetic_forces"]  # doctest: +SKIP
     """
 
-    implemented_properties: ClassVar[list[str]] = [
+    implemented_properties = [  # noqa: RUF012 - declared so by ASE
         "energy",
         "energies",
         "forces",

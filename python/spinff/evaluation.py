@@ -123,7 +123,9 @@ class Evaluation:
         energy = copy.get_potential_energy()
         self.n_frames += 1
         count = len(atoms)
-        self.energy.add(_label(atoms, "energy", (1,)) / count, np.array([energy / count]))
+        self.energy.add(
+            _label(atoms, "energy", (1,)) / count, np.array([energy / count])
+        )
         self.forces.add(
             _label(atoms, "forces", (count, 3)), calculator.results["forces"]
         )
@@ -229,7 +231,10 @@ def save_parity_plot(evaluation: Evaluation, path: Path) -> None:
         label, prediction = (_MEV * values for values in pairs.arrays())
         if centred:
             label, prediction = label - label.mean(), prediction - label.mean()
-        limits = [min(label.min(), prediction.min()), max(label.max(), prediction.max())]
+        limits = [
+            min(label.min(), prediction.min()),
+            max(label.max(), prediction.max()),
+        ]
         axis.plot(limits, limits, color="0.7", linewidth=1, zorder=0)
         axis.plot(label, prediction, ".", markersize=3, alpha=0.6)
         axis.set_title(f"{title}\nMAE {pairs.mae_mev():.3g} {unit}", fontsize=10)

@@ -52,7 +52,7 @@ class ScriptableMSENN(torch.nn.Module):
         types: torch.Tensor,
         magnetic_edges: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Lattice energy (N,), J̃ (M, 3, 3), K̃ (M, 1), eV; differentiable in the edges."""
+        """Lattice energy (N,), J̃ (M, 3, 3), K̃ (M, 1) in eV, differentiable."""
         data = {
             AtomicDataDict.EDGE_VECTORS_KEY: edge_vectors,
             AtomicDataDict.EDGE_INDEX_KEY: edge_index,
@@ -186,9 +186,7 @@ def deploy(checkpoint_path: Path, output: Path, *, dtype: str | None = None) -> 
     return output
 
 
-def compare_reloaded(
-    path: Path, module: ScriptableMSENN, header: ModelHeader
-) -> float:
+def compare_reloaded(path: Path, module: ScriptableMSENN, header: ModelHeader) -> float:
     """Largest relative difference of a written file from its model, on random edges.
 
     Raises:
@@ -220,9 +218,7 @@ def random_inputs(header: ModelHeader, seed: int = 0) -> tuple[torch.Tensor, ...
     count = 6 * len(header.type_names)
     types = torch.arange(count) % len(header.type_names)
     side = 0.8 * header.r_max
-    positions = side * torch.rand(
-        count, 3, generator=generator, dtype=torch.float64
-    )
+    positions = side * torch.rand(count, 3, generator=generator, dtype=torch.float64)
     vectors = positions.unsqueeze(0) - positions.unsqueeze(1)  # [i, j] = r_j − r_i
     cutoffs = torch.tensor(header.cutoffs, dtype=torch.float64)[types][:, types]
     distance = vectors.norm(dim=-1)

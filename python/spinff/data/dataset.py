@@ -67,8 +67,8 @@ def frame_to_data(frame: Atoms, label_set: int = 0) -> AtomicDataDict.Type:
     # An atom without a moment has no magnetic label, whatever the file says.
     raw = np.where(has_moment(moments)[:, None], raw, np.nan)
     _, transverse = split_magnetic_forces(moments, raw)
-    results: dict[str, Any] = {
-        "energy": np.nan,
+    results = {
+        "energy": np.array(np.nan),
         "forces": np.full((n_atoms, 3), np.nan),
         "stress": np.full((3, 3), np.nan),
     }
@@ -79,7 +79,7 @@ def frame_to_data(frame: Atoms, label_set: int = 0) -> AtomicDataDict.Type:
         numbers=frame.numbers, positions=frame.positions, cell=frame.cell, pbc=frame.pbc
     )
     bare.info |= {
-        "energy": np.array([results["energy"]]),
+        "energy": results["energy"].reshape(1),
         "stress": results["stress"],
         fields.LABEL_SET_KEY: label_set,
     }

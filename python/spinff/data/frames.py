@@ -198,12 +198,12 @@ def check_species(who: str, atoms: Atoms, type_names: Sequence[str] | None) -> N
             )
 
 
-def label(frame: Atoms, name: str) -> Array | float | None:
-    """A label of the frame's calculator: energy, forces or stress (3, 3); or None."""
+def label(frame: Atoms, name: str) -> Array | None:
+    """A label of the frame's calculator, or None: energy (), forces or stress (3, 3)."""
     if frame.calc is None or name not in frame.calc.results:
         return None
     value = frame.calc.results[name]
-    return voigt_6_to_full_3x3_stress(value) if name == "stress" else value
+    return np.asarray(voigt_6_to_full_3x3_stress(value) if name == "stress" else value)
 
 
 def has_moment(moments: Array) -> NDArray[np.bool_]:

@@ -30,7 +30,7 @@ _IRREP = re.compile(r"^(?P<l>\d+)(?P<p>[eo])(?P<t>[eo])?$")
 
 
 class _LPT(NamedTuple):
-    l: int  # noqa: E741 - the field's name for the degree
+    l: int
     p: int
     t: int
 
@@ -46,11 +46,11 @@ class TIrrep(_LPT):
 
     def __new__(
         cls,
-        l: int | str,  # noqa: E741
+        l: int | str,
         p: int | None = None,
         t: int = 1,
     ) -> TIrrep:
-        """Validate and build; raises SpinffError for text or labels that are not one."""
+        """Validate and build; SpinffError for text or labels that are no irrep."""
         if isinstance(l, str):
             match = _IRREP.match(l.strip())
             if match is None:
@@ -100,9 +100,7 @@ class TIrreps(tuple[tuple[int, TIrrep], ...]):
 
     __slots__ = ()
 
-    def __new__(
-        cls, irreps: str | TIrreps | list[tuple[int, TIrrep]] = ""
-    ) -> TIrreps:
+    def __new__(cls, irreps: str | TIrreps | list[tuple[int, TIrrep]] = "") -> TIrreps:
         """Build from text or from (multiplicity, irrep) pairs."""
         if isinstance(irreps, str):
             irreps = [_parse_term(term) for term in irreps.split("+") if term.strip()]

@@ -95,7 +95,7 @@ def _read(path: str | Path, who: str) -> dict[str, Any]:
 
 def _trained(path: str | Path, raw: dict[str, Any]) -> GraphModel:
     """The model with its best weights, as nequip restores it."""
-    training_module = get_class(
+    training_module: Any = get_class(
         raw["hyper_parameters"]["info_dict"]["training_module"]["_target_"]
     )
     logging.getLogger("nequip").setLevel(logging.WARNING)

@@ -40,7 +40,7 @@ from spinff.nn import (
 
 
 @model_builder
-def MSENN(  # noqa: N802 - nequip's model builders are named like classes
+def MSENN(
     *,
     # === species and cutoffs ===
     type_names: list[str],

@@ -9,6 +9,7 @@ of the product feed an MLP. nequip-allegro's own module ends in scalars; exchang
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from nequip.data import AtomicDataDict
 from nequip.nn import GraphModuleMixin, ScalarMLPFunction, scatter
 
 from spinff.errors import SpinffError
-from spinff.irreps import TIrreps, reachable, useful
+from spinff.irreps import TIrrep, TIrreps, reachable, useful
 from spinff.nn import _keys
 from spinff.nn.contraction import EnvironmentContraction, padded_slots
 
@@ -66,7 +67,7 @@ class AllegroLayers(GraphModuleMixin, torch.nn.Module):
             ],
         )
         basis = self.irreps_in[AtomicDataDict.EDGE_ATTRS_KEY]
-        environment = TIrreps([(1, (ir.l, ir.p, 1)) for _, ir in basis])
+        environment = TIrreps([(1, TIrrep(ir.l, ir.p)) for _, ir in basis])
 
         # === environment weights ===
         self.env_weighter = MakeWeightedChannels(
@@ -84,7 +85,7 @@ class AllegroLayers(GraphModuleMixin, torch.nn.Module):
         )
         self.contractions = torch.nn.ModuleList(
             EnvironmentContraction(left, environment, out, num_tensor_features)
-            for left, out in zip(tracks, tracks[1:], strict=False)
+            for left, out in pairwise(tracks)
         )
         self.mlps = torch.nn.ModuleList(
             ScalarMLPFunction(

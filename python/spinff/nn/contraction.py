@@ -11,9 +11,7 @@ from e3nn.util.jit import compile_mode
 from spinff.irreps import TIrreps, tensor_product_paths
 
 
-def padded_slots(
-    centre: torch.Tensor, num_centres: int
-) -> tuple[torch.Tensor, int]:
+def padded_slots(centre: torch.Tensor, num_centres: int) -> tuple[torch.Tensor, int]:
     """Place edges in a dense (centre, neighbour) table.
 
     Args:
@@ -94,9 +92,9 @@ class EnvironmentContraction(torch.nn.Module):
         ).view(self.channels, num_centres, self._dim_left, self._dim_out)
         table = x1.new_zeros(num_centres * width, self.channels, self._dim_left)
         table = table.index_copy(0, slot, x1)
-        table = table.view(
-            num_centres, width, self.channels, self._dim_left
-        ).permute(2, 0, 1, 3)  # (u, n, s, i)
+        table = table.view(num_centres, width, self.channels, self._dim_left).permute(
+            2, 0, 1, 3
+        )  # (u, n, s, i)
         product = torch.matmul(table, environment)  # (u, n, s, k)
         product = product.permute(1, 2, 0, 3).reshape(
             num_centres * width, self.channels, self._dim_out

@@ -43,6 +43,8 @@ class BesselBasis(torch.nn.Module):
     The radial basis of nequip (DimeNet, arXiv 2003.03123), in float64.
     """
 
+    n: torch.Tensor
+
     def __init__(self, count: int, polynomial_cutoff_p: float) -> None:
         """Set up ``count`` functions with a cutoff polynomial of power p."""
         super().__init__()
@@ -87,6 +89,12 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
         mlp_hidden_layers_width: of the readout MLP.
         irreps_in: of the module before.
     """
+
+    is_magnetic: torch.Tensor
+    exchange_baseline: torch.Tensor
+    biquadratic_baseline: torch.Tensor
+    tensor_of_component: torch.Tensor
+    to_cartesian: torch.Tensor
 
     def __init__(
         self,
@@ -149,7 +157,8 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
         )
         self._tensor_dim = self.irreps.dim
         tensor_of_component = [
-            n for n, ir in enumerate(list(self.irreps.irreps())[1:])
+            n
+            for n, ir in enumerate(list(self.irreps.irreps())[1:])
             for _ in range(ir.dim)
         ]
         self.register_buffer(
@@ -195,9 +204,9 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
         data[fields.EXCHANGE_KEY] = exchange + linear.view(-1, 1, 1) * identity
 
         if self.has_biquadratic:
-            linear = (basis * torch.index_select(self.biquadratic_baseline, 0, pair)).sum(
-                1, keepdim=True
-            )
+            linear = (
+                basis * torch.index_select(self.biquadratic_baseline, 0, pair)
+            ).sum(1, keepdim=True)
             network = self.biquadratic_scale * outputs[:, 1:2].to(torch.float64)
             data[fields.BIQUADRATIC_KEY] = linear + network
         else:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from nequip.train import MetricsManager
 
 from spinff.errors import SpinffError
 
@@ -22,7 +23,9 @@ class StopOnNaN(Callback):
         batch_idx: int,
     ) -> None:
         """Looks at the terms of this step's loss."""
-        terms: dict[str, float] = pl_module.loss.metrics_values_step
+        loss = pl_module.loss
+        assert isinstance(loss, MetricsManager)
+        terms = loss.metrics_values_step
         bad = [
             name
             for name, value in terms.items()

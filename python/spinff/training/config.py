@@ -42,8 +42,7 @@ def check_config(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise SpinffError(
-            f"no such configuration, got '{path}', expected a YAML "
-            "file; check the path"
+            f"no such configuration, got '{path}', expected a YAML file; check the path"
         )
     text = path.read_text()
     try:

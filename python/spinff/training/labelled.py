@@ -66,7 +66,7 @@ def _no_label(prediction: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     return zero, torch.zeros_like(zero)
 
 
-def SpinLoss(  # noqa: N802 - named like nequip's loss builders
+def SpinLoss(
     coeffs: dict[str, float], type_names: list[str] | None = None
 ) -> MetricsManager:
     """Weighted mean squared errors, in meV².
@@ -87,7 +87,7 @@ def SpinLoss(  # noqa: N802 - named like nequip's loss builders
     )
 
 
-def SpinMetrics(  # noqa: N802
+def SpinMetrics(
     coeffs: dict[str, float], type_names: list[str] | None = None
 ) -> MetricsManager:
     """Mean absolute errors in meV, their weighted sum, and root mean square errors.

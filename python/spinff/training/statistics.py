@@ -132,7 +132,9 @@ class SpinStatistics:
         sums.num_edges += data[AtomicDataDict.EDGE_INDEX_KEY].size(1)
         magnetic = self._is_magnetic[types] & (length > 0)
         sums.moment_sum.index_add_(0, types[magnetic], length[magnetic])
-        sums.moment_count.index_add_(0, types[magnetic], (length[magnetic] > 0).double())
+        sums.moment_count.index_add_(
+            0, types[magnetic], (length[magnetic] > 0).double()
+        )
         if AtomicDataDict.FORCE_KEY in data:
             forces = data[AtomicDataDict.FORCE_KEY]
             forces = forces[~torch.isnan(forces)]
@@ -168,9 +170,7 @@ class SpinStatistics:
         field_columns, energy_columns = columns, 0.5 * columns * cosine
         if self.biquadratic:
             field_columns = torch.cat([columns, 2 * columns * cosine], dim=1)
-            energy_columns = torch.cat(
-                [energy_columns, energy_columns * cosine], dim=1
-            )
+            energy_columns = torch.cat([energy_columns, energy_columns * cosine], dim=1)
         per_edge = field_columns.unsqueeze(-1) * directions[neighbour].unsqueeze(1)
         neighbours = scatter(per_edge, centre, dim=0, dim_size=directions.size(0))
         energy = scatter(
@@ -189,7 +189,7 @@ class SpinStatistics:
         neighbours: torch.Tensor,
         sums: _Sums,
     ) -> None:
-        """Normal equations of the transverse labels: f = −(1 − e eᵀ) Σ_j J e_j / |m|."""
+        """Normal equations of the labels: f = −(1 − e eᵀ) ∂E/∂e / |m|, linear in c."""
         if fields.MAGNETIC_FORCE_LABELS_KEY not in data:
             return
         labels = data[fields.MAGNETIC_FORCE_LABELS_KEY]
@@ -259,9 +259,7 @@ class SpinStatistics:
             _log.info("training set: %s = %s", name, value)
         return results
 
-    def _by_pair(
-        self, coefficients: torch.Tensor, term: int
-    ) -> dict[str, list[float]]:
+    def _by_pair(self, coefficients: torch.Tensor, term: int) -> dict[str, list[float]]:
         """Coefficients of one term (0: J, 1: K) for each pair of types."""
         table = coefficients.view(-1, len(self._pairs), self.num_bessels)[term]
         return {
