@@ -199,7 +199,7 @@ def check_species(who: str, atoms: Atoms, type_names: Sequence[str] | None) -> N
 
 
 def label(frame: Atoms, name: str) -> Array | None:
-    """A label of the frame's calculator, or None: energy (), forces or stress (3, 3)."""
+    """A label or None: energy of shape (), forces (N, 3) or stress (3, 3)."""
     if frame.calc is None or name not in frame.calc.results:
         return None
     value = frame.calc.results[name]
