@@ -9,10 +9,10 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 from ase.neighborlist import neighbor_list
-from lammps_models import CUTOFFS, MOMENT, R_MAX, TYPES, save_model
-from lammps_tools import LammpsRun, columns, run_lmp, write_data
 from numpy.typing import NDArray
 
+from lammps_models import CUTOFFS, MOMENT, R_MAX, TYPES, save_model
+from lammps_tools import LammpsRun, columns, run_lmp, write_data
 from spinff import _core
 
 pytestmark = pytest.mark.lammps
@@ -201,5 +201,4 @@ def test_agrees_with_python_on_any_number_of_ranks(
     for nranks in (1, 2, 4, 8):
         run = run_structure(atoms, tmp_path, nranks, PROCESSORS[name])
         for quantity, deviation in expected.deviation(result_of(run)).items():
-            print(name, dtype, nranks, quantity, f"{deviation:.2e}")
             assert deviation < TOLERANCE[dtype], (nranks, quantity)
