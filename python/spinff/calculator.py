@@ -37,6 +37,7 @@ class SpinCalculator(Calculator):
 
     implemented_properties = [  # noqa: RUF012 - declared so by ASE
         "energy",
+        "free_energy",
         "energies",
         "forces",
         "stress",

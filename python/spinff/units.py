@@ -23,6 +23,3 @@ MU_B: Final[float] = _SI["_hbar"] / (2 * _SI["_me"])
 
 G_ELECTRON: Final[float] = 2.00231930436256
 """Magnitude of the electron g factor, CODATA 2018 (ase.units does not hold it)."""
-
-GPA: Final[float] = _SI["GPa"]
-"""One gigapascal in eV/Å³."""

@@ -54,6 +54,7 @@ def MSENN(
     exchange_scale: float = 0.02,
     biquadratic_baseline: dict[str, list[float]] | None,
     biquadratic_scale: float = 0.002,
+    relativistic_scale: float = 1.0,
     magnetic_force_scale: list[dict[str, float]],
     magnetic_force_scale_trainable: bool,
     # === energy reference ===
@@ -94,6 +95,7 @@ def MSENN(
         biquadratic_baseline: coefficients of the linear K(r), from ``SpinStatistics``;
             None for a model without the biquadratic term.
         biquadratic_scale: eV, size of the network's part of K at the start.
+        relativistic_scale: eV, multiplies D and Γ; edge tensors are about 1e-3.
         magnetic_force_scale: label scale per data set and species.
         magnetic_force_scale_trainable: learn the label scales.
         avg_num_neighbors: of the training data.
@@ -150,6 +152,7 @@ def MSENN(
         biquadratic_baseline=biquadratic_baseline,
         biquadratic_scale=biquadratic_scale,
         spin_orbit_coupling=spin_orbit_coupling,
+        relativistic_scale=relativistic_scale,
         num_tensor_features=num_tensor_features,
         polynomial_cutoff_p=polynomial_cutoff_p,
         mlp_hidden_layers_width=mlp_hidden_layers_width,

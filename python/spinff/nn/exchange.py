@@ -84,6 +84,7 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
         biquadratic_baseline: the same for K; None for a model without that term.
         biquadratic_scale: eV; size of the network's part of K at the start.
         spin_orbit_coupling: full tensor, or Heisenberg only.
+        relativistic_scale: eV; multiplies D and Γ.
         num_tensor_features: channels of the edge tensors.
         polynomial_cutoff_p: of the baseline's cutoff.
         mlp_hidden_layers_width: of the readout MLP.
@@ -106,6 +107,7 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
         biquadratic_baseline: dict[str, list[float]] | None,
         biquadratic_scale: float,
         spin_orbit_coupling: bool,
+        relativistic_scale: float,
         num_tensor_features: int,
         polynomial_cutoff_p: float,
         mlp_hidden_layers_width: int,
@@ -155,6 +157,13 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
             hidden_layers_depth=1,
             hidden_layers_width=mlp_hidden_layers_width,
         )
+        # D and Γ have weights beside the MLP's: the tensors themselves vanish at the
+        # cutoff, and a product of two small numbers would take thousands of steps to
+        # train. relativistic_scale meets the size of edge tensors, about 1e-3.
+        self.relativistic_scale = float(relativistic_scale)
+        self.tensor_weights = torch.nn.Parameter(
+            torch.zeros(self._num_tensors * num_tensor_features)
+        )
         self._tensor_dim = self.irreps.dim
         tensor_of_component = [
             n
@@ -190,15 +199,18 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
         scalars = torch.index_select(data[AtomicDataDict.EDGE_FEATURES_KEY], 0, edges)
         outputs = self.mlp(scalars)  # (M, 2 + tensors·channels)
 
-        components = outputs[:, :1]
+        components = self.exchange_scale * outputs[:, :1]
         if self._num_tensors > 0:
             tensors = torch.index_select(data[_keys.EDGE_TENSORS_KEY], 0, edges)
             components = torch.cat(
-                [components, self._mixed(tensors, outputs[:, 2:])], dim=1
+                [
+                    components,
+                    self._mixed(tensors, outputs[:, 2:] + self.tensor_weights),
+                ],
+                dim=1,
             )
-        exchange = torch.mm(
-            self.exchange_scale * components.to(torch.float64), self.to_cartesian
-        ).view(-1, 3, 3)
+        exchange = torch.mm(components.to(torch.float64), self.to_cartesian)
+        exchange = exchange.view(-1, 3, 3)
         linear = (basis * torch.index_select(self.exchange_baseline, 0, pair)).sum(1)
         identity = torch.eye(3, dtype=exchange.dtype, device=exchange.device)
         data[fields.EXCHANGE_KEY] = exchange + linear.view(-1, 1, 1) * identity
@@ -214,11 +226,11 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
         return data
 
     def _mixed(self, tensors: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Components (M, dim − 1) of D and Γ: channels mixed by the MLP's weights."""
+        """Components (M, dim − 1) of D and Γ: channels mixed by weights (M, …)."""
         tensors = tensors.view(-1, self.channels, self._tensor_dim)[:, :, 1:]
         mixing = weights.view(-1, self.channels, self._num_tensors)
         mixing = torch.index_select(mixing, 2, self.tensor_of_component)
-        return (mixing * tensors).sum(1) * self.channels**-0.5
+        return self.relativistic_scale * self.channels**-0.5 * (mixing * tensors).sum(1)
 
 
 def baseline_table(

@@ -1,0 +1,135 @@
+"""Small models with random weights, and structures to evaluate them on."""
+
+import numpy as np
+import torch
+from ase import Atoms
+from nequip.data import AtomicDataDict
+from nequip.nn import GraphModel
+from nequip.utils.global_state import global_state_initialized, set_global_state
+from numpy.typing import NDArray
+
+from spinff import fields
+from spinff.export import RunnableModel, make_header, scriptable
+from spinff.graphs import GraphBuilder
+from spinff.models import MSENN, Checkpoint
+
+Array = NDArray[np.float64]
+
+TYPES = ["Ni", "O"]
+
+
+def small_config(**changes: object) -> dict[str, object]:
+    """Arguments of a small MSENN whose every term is of the same size."""
+    config: dict[str, object] = {
+        "seed": 7,
+        "model_dtype": "float64",
+        "type_names": TYPES,
+        "magnetic_types": ["Ni"],
+        "moments": {"Ni": 1.3},
+        "r_max": 4.0,
+        "spin_orbit_coupling": True,
+        "exchange_baseline": {"Ni-Ni": [0.01, -0.02, 0.015, 0.01]},
+        # large, so that D, Γ and the network's J and K carry weight beside it
+        "exchange_scale": 2.0,
+        "biquadratic_baseline": {"Ni-Ni": [0.005, 0.002, 0.0, 0.001]},
+        "biquadratic_scale": 2.0,
+        "relativistic_scale": 50.0,
+        "magnetic_force_scale": [{"Ni": 0.8}],
+        "magnetic_force_scale_trainable": False,
+        "avg_num_neighbors": 12.0,
+        "per_type_energy_shifts": {"Ni": -2.0, "O": -1.0},
+        "per_type_energy_scales": 0.5,
+        "num_layers": 2,
+        "num_scalar_features": 8,
+        "num_tensor_features": 4,
+        "num_bessels": 4,
+        "mlp_hidden_layers_width": 8,
+    }
+    return config | changes
+
+
+def small_checkpoint(**changes: object) -> Checkpoint:
+    """As if loaded from a file."""
+    if not global_state_initialized():
+        set_global_state()
+    config = small_config(**changes)
+    model = MSENN(**config)  # type: ignore[arg-type]
+    if config["spin_orbit_coupling"]:
+        # zero in a new model
+        weights = model.get_submodule("model.func.couplings.exchange").tensor_weights
+        torch.nn.init.normal_(weights, generator=torch.Generator().manual_seed(7))
+    assert isinstance(model, GraphModel)
+    return Checkpoint(
+        model=model.eval(),
+        config={"_target_": "spinff.models.MSENN", **config},
+        training_data_sha256="none",
+    )
+
+
+def small_model(**changes: object) -> RunnableModel:
+    checkpoint = small_checkpoint(**changes)
+    return RunnableModel(
+        make_header(checkpoint), scriptable(checkpoint), torch.device("cpu")
+    )
+
+
+def structure(seed: int = 0) -> Atoms:
+    """Eight atoms without any symmetry, noncollinear, smaller than twice the cutoff."""
+    rng = np.random.default_rng(seed)
+    cell = 4.3 * np.eye(3) + rng.normal(scale=0.3, size=(3, 3))
+    sites = np.array(
+        [[i, j, k] for i in range(2) for j in range(2) for k in range(2)], dtype=float
+    )
+    symbols = ["Ni" if site.sum() % 2 == 0 else "O" for site in sites]
+    atoms = Atoms(
+        symbols,
+        scaled_positions=(sites + rng.normal(scale=0.06, size=sites.shape)) / 2,
+        cell=cell,
+        pbc=True,
+    )
+    moments = rng.normal(size=(8, 3))
+    moments *= (1.3 / np.linalg.norm(moments, axis=1))[:, None]
+    moments[[symbol == "O" for symbol in symbols]] = 0.0
+    atoms.set_initial_magnetic_moments(moments)
+    return atoms
+
+
+def couplings(model: RunnableModel, atoms: Atoms) -> dict[tuple[int, ...], Array]:
+    """J_ij (3, 3) of each pair: mean of J̃_ij and J̃_jiᵀ, keyed by (i, j, shift)."""
+    graph = GraphBuilder(model.header)(atoms)
+    _, exchange, _ = model.module.couplings(  # type: ignore[attr-defined]
+        graph.edge_vectors, graph.edge_index, graph.types, graph.magnetic_edges
+    )
+    vectors = graph.edge_vectors[graph.magnetic_edges].numpy()
+    i, j = graph.edge_index[:, graph.magnetic_edges].numpy()
+    offset = vectors - (atoms.positions[j] - atoms.positions[i])
+    shifts = np.rint(offset @ np.linalg.inv(atoms.cell.array)).astype(int)
+    directed = {
+        (a, b, *shift): tensor
+        for a, b, shift, tensor in zip(
+            i, j, shifts, exchange.detach().numpy(), strict=True
+        )
+    }
+    return {
+        key: 0.5 * (tensor + directed[(key[1], key[0], *(-np.array(key[2:])))].T)
+        for key, tensor in directed.items()
+    }
+
+
+def graph_data(model: RunnableModel, atoms: Atoms) -> AtomicDataDict.Type:
+    """The frame as nequip's GraphModel takes it in training."""
+    graph = GraphBuilder(model.header)(atoms)
+    shift = graph.edge_vectors - torch.from_numpy(
+        atoms.positions[graph.edge_index[1]] - atoms.positions[graph.edge_index[0]]
+    )
+    cell = torch.from_numpy(atoms.cell.array)
+    return {
+        AtomicDataDict.POSITIONS_KEY: torch.from_numpy(atoms.positions.copy()),
+        AtomicDataDict.EDGE_INDEX_KEY: graph.edge_index,
+        AtomicDataDict.EDGE_CELL_SHIFT_KEY: torch.round(shift @ torch.linalg.inv(cell)),
+        AtomicDataDict.CELL_KEY: cell.view(1, 3, 3),
+        AtomicDataDict.ATOM_TYPE_KEY: graph.types,
+        fields.MAGNETIC_MOMENTS_KEY: torch.from_numpy(
+            atoms.get_initial_magnetic_moments()
+        ),
+    }

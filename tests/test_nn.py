@@ -1,0 +1,140 @@
+"""Layers against slow, plain references."""
+
+import numpy as np
+import pytest
+import torch
+from allegro.nn._strided import Contracter
+from e3nn import o3
+
+from spinff.errors import SpinffError
+from spinff.irreps import TIrreps, tensor_product_paths
+from spinff.nn import (
+    EnvironmentContraction,
+    exchange_energy,
+    exchange_irreps,
+    magnetic_edge_indices,
+)
+from spinff.nn.allegro import _tensor_tracks
+from spinff.nn.contraction import padded_slots
+from spinff.nn.exchange import cartesian_basis
+
+
+@pytest.fixture(autouse=True)
+def _float64() -> None:
+    torch.set_default_dtype(torch.float64)
+    torch.manual_seed(0)
+
+
+def test_contraction_equals_allegros() -> None:
+    left = TIrreps("1x0ee + 1x1oe + 1x1ee + 1x2ee")
+    right = TIrreps("1x0ee + 1x1oe + 1x2ee")
+    out = TIrreps("1x0ee + 1x1oe + 1x1ee + 1x2ee")
+    channels, edges, atoms = 3, 40, 5
+    ours = EnvironmentContraction(left, right, out, channels)
+    theirs = Contracter(
+        left.e3,
+        right.e3,
+        out.e3,
+        mul=channels,
+        instructions=tensor_product_paths(left, right, out),
+    )
+    paths = tensor_product_paths(left, right, out)
+    fan_in = torch.tensor([sum(p[2] == path[2] for p in paths) for path in paths])
+    theirs.weights.data = ours.weights.data / fan_in.sqrt()
+    centre = torch.randint(0, atoms, (edges,))  # in no order
+    x1 = torch.randn(edges, channels, left.dim)
+    x2 = torch.randn(atoms, channels, right.dim)
+    slot, width = padded_slots(centre, atoms)
+    torch.testing.assert_close(
+        ours(x1, x2, slot, width), theirs(x1, x2, centre), rtol=1e-12, atol=1e-12
+    )
+
+
+def test_padded_slots_keep_each_edge_in_the_row_of_its_centre() -> None:
+    centre = torch.tensor([2, 0, 2, 2, 0])
+    slot, width = padded_slots(centre, 4)
+    assert width == 3
+    assert len(set(slot.tolist())) == 5
+    assert torch.equal(slot // width, centre)
+
+
+def test_time_reversal_parity_filters_paths() -> None:
+    spin = TIrreps("1x1eo")
+    assert EnvironmentContraction(spin, spin, TIrreps("1x0ee"), 2).weights.size(1) == 1
+    assert tensor_product_paths(spin, spin, TIrreps("1x1eo")) == []
+
+
+def test_exchange_irreps_with_and_without_spin_orbit_coupling() -> None:
+    assert str(exchange_irreps(True)) == "1x0ee + 1x1ee + 1x2ee"
+    assert str(exchange_irreps(False)) == "1x0ee"
+
+
+def test_cartesian_parts_are_isotropic_antisymmetric_and_symmetric_traceless() -> None:
+    basis = cartesian_basis(exchange_irreps(True)).view(9, 3, 3)
+    torch.testing.assert_close(basis[0], torch.eye(3))
+    for part in basis[1:4]:
+        torch.testing.assert_close(part, -part.T)
+    for part in basis[4:]:
+        torch.testing.assert_close(part, part.T)
+        assert abs(part.trace()) < 1e-14
+    gram = basis[1:].reshape(8, 9) @ basis[1:].reshape(8, 9).T
+    torch.testing.assert_close(gram, torch.diag(gram.diagonal()), atol=1e-14, rtol=0)
+
+
+def test_cartesian_basis_rotates_as_a_tensor() -> None:
+    irreps = exchange_irreps(True)
+    basis = cartesian_basis(irreps)
+    rotation = o3.rand_matrix()
+    components = torch.randn(9)
+    tensor = (components @ basis).view(3, 3)
+    rotated = irreps.e3.D_from_matrix(rotation) @ components
+    torch.testing.assert_close(
+        (rotated @ basis).view(3, 3), rotation @ tensor @ rotation.T
+    )
+
+
+def test_exchange_energy_equals_the_double_sum_and_its_gradient() -> None:
+    atoms, edges = 4, 10
+    edge_index = torch.stack(
+        [torch.randint(0, atoms, (edges,)), torch.randint(0, atoms, (edges,))]
+    )
+    magnetic_edges = torch.tensor([0, 2, 3, 5, 8])
+    exchange = torch.randn(5, 3, 3)
+    biquadratic = torch.randn(5, 1)
+    e = torch.nn.functional.normalize(torch.randn(atoms, 3), dim=-1)
+    e.requires_grad_(True)
+    total = torch.zeros(())
+    for k, edge in enumerate(magnetic_edges):
+        i, j = edge_index[:, edge]
+        total = total + 0.5 * e[i] @ exchange[k] @ e[j]
+        total = total + 0.5 * biquadratic[k, 0] * (e[i] @ e[j]) ** 2
+    energy, gradient = exchange_energy(
+        exchange, biquadratic, edge_index, magnetic_edges, e
+    )
+    torch.testing.assert_close(energy.sum(), total)
+    torch.testing.assert_close(gradient, torch.autograd.grad(total, e)[0])
+
+
+def test_magnetic_edges_have_a_magnetic_type_at_both_ends() -> None:
+    edge_index = torch.tensor([[0, 0, 1, 2], [1, 2, 0, 0]])
+    types = torch.tensor([0, 1, 0])
+    picked = magnetic_edge_indices(edge_index, types, torch.tensor([True, False]))
+    assert picked.tolist() == [1, 3]
+
+
+def test_irreps_that_no_layer_reaches_are_a_sentence() -> None:
+    with pytest.raises(SpinffError, match="raise l_max or num_layers"):
+        _tensor_tracks(
+            TIrreps("1x0ee"), TIrreps("1x0ee"), exchange_irreps(True), num_layers=1
+        )
+
+
+def test_layers_drop_tensors_that_lead_nowhere() -> None:
+    sh = TIrreps("1x0ee + 1x1oe + 1x2ee")
+    both = TIrreps("1x0ee + 1x0oe + 1x1oe + 1x1ee + 1x2ee + 1x2oe")
+    tracks = _tensor_tracks(sh, both, TIrreps("1x0ee"), num_layers=2)
+    assert [str(t) for t in tracks] == [str(sh), str(sh), "1x0ee"]
+    # the channels' values stay finite at the size Allegro expects
+    assert np.isfinite(
+        EnvironmentContraction(sh, sh, both, 2).coefficients.numpy()
+    ).all()
