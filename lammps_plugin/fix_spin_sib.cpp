@@ -507,7 +507,7 @@ void FixSpinSIB::evaluate_field() {
     for (auto *provider : providers) {
         provider->add_spin_field();
     }
-    if (!providers.empty() && force->newton) {
+    if (!providers.empty()) { // which add to ghosts
         comm->reverse_comm(this);
     }
     // Complete for an own atom, without forces and tallies: what fix nve/spin uses.
