@@ -149,8 +149,7 @@ def _require_finite(who: str, frame: Atoms, quantity: str, values: Array) -> Non
 def _voigt(who: str, frame: Atoms, stress: NDArray[np.generic]) -> Array:
     array = _numbers(who, "stress", np.asarray(stress))
     if array.shape in ((9,), (3, 3)):
-        full = array.reshape(3, 3)
-        array = full_3x3_to_voigt_6_stress((full + full.T) / 2)
+        array = full_3x3_to_voigt_6_stress(array.reshape(3, 3))  # symmetrises too
     if array.shape != (6,):
         raise SpinffError(
             f"{who}: stress has the wrong shape, got {array.shape}, expected (3, 3) or "
