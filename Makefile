@@ -50,6 +50,7 @@ format: setup
 	clang-format -i $(CXX_FILES)
 
 test: lint
+	ctest --test-dir build/wheel --output-on-failure --quiet
 	OMP_NUM_THREADS=1 pytest -n 2 --floor
 
 demo: setup

@@ -21,7 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("spinff.cli.evaluate", "errors of a model on labelled data"),
     "deploy": ("spinff.cli.deploy", "checkpoint to the one file LAMMPS and ASE read"),
     "info": ("spinff.cli.info", "what a model file contains"),
-    "data": ("spinff.cli.data", "inspect, check and convert data sets"),
+    "data": ("spinff.cli.data", "summarise, check and generate data sets"),
     "doctor": ("spinff.cli.doctor", "check versions, plugin, MPI and devices"),
     "plugin-path": ("spinff.cli.plugin_path", "directory of the LAMMPS plugin"),
 }
