@@ -436,6 +436,7 @@ def test_ranks_do_not_matter(tmp_path: Path) -> None:
             steps=100,
             nranks=nranks,
         )
+        assert "the lattice does not feel the spins" in run.log
         return last_spins(run)
 
     one = final(1)
@@ -655,6 +656,20 @@ def test_bad_setting(old: str, new: str, sentence: str, tmp_path: Path) -> None:
     head = "units metal\natom_style spin\n".replace(old, new)
     text = f"{head}region r block 0 1 0 1 0 1\ncreate_box 1 r\nfix s all spin/sib\n"
     assert_complains(run_lmp(text, 1, tmp_path, check=False), sentence)
+
+
+def test_long_range_spin_solver_is_refused(tmp_path: Path) -> None:
+    write_data(iron(3), tmp_path / "spins.data", ("Fe",))
+    pair = """\
+pair_style spin/dipole/long 4.0
+pair_coeff * * 4.0
+kspace_style ewald/dipole/spin 1e-3
+"""
+    text = COUPLED.format(
+        pair=pair, fixes=SIB, dt=0.001, steps=1, every=1, thermo="", processors=""
+    )
+    run = run_lmp(text, 1, tmp_path, check=False)
+    assert_complains(run, "kspace_style ewald/dipole/spin has a spin field")
 
 
 def test_nan_stops_with_step_atom_and_quantity(tmp_path: Path) -> None:
