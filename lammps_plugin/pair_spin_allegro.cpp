@@ -19,6 +19,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <numeric>
 
 using namespace LAMMPS_NS;
@@ -105,22 +106,26 @@ void PairSpinAllegro::allocate() {
 // === input commands ===
 
 void PairSpinAllegro::settings(int narg, char **arg) {
-    if (narg != 0 && (narg != 2 || std::strcmp(arg[0], "device") != 0)) {
-        error->all(FLERR,
-                   "{}: unknown arguments, got '{}' first, expected nothing or: device cpu|cuda",
-                   who, arg[0]);
+    device_request.clear();
+    if (narg == 0) {
+        return;
+    }
+    if (narg > 2 || std::strcmp(arg[0], "device") != 0) {
+        error->all(FLERR, "{}: unknown argument, got '{}', expected nothing or: device cpu|cuda",
+                   who, narg > 2 ? arg[2] : arg[0]);
     }
     device_request = narg == 2 ? arg[1] : "";
-    if (narg == 2 && device_request != "cpu" && device_request != "cuda") {
-        error->all(FLERR, "{}: unknown device, got '{}', expected cpu or cuda", who, arg[1]);
+    if (device_request != "cpu" && device_request != "cuda") {
+        error->all(FLERR, "{}: unknown device, got {}, expected cpu or cuda", who,
+                   narg == 2 ? "'" + device_request + "'" : "nothing");
     }
 }
 
 void PairSpinAllegro::coeff(int narg, char **arg) {
-    if (narg < 3 || std::strcmp(arg[0], "*") != 0 || std::strcmp(arg[1], "*") != 0) {
+    if (narg < 3) { // LAMMPS itself has seen to the two stars
         error->all(FLERR,
-                   "{}: wrong pair_coeff, expected: pair_coeff * * model.pth, then the model's "
-                   "name of each of the {} atom types (NULL for a type it does not see)",
+                   "{}: no model file in pair_coeff, expected: pair_coeff * * model.pth and the "
+                   "model's name of each of the {} atom types (NULL for a type it does not see)",
                    who, atom->ntypes);
     }
     if (!allocated) {
@@ -205,9 +210,9 @@ void PairSpinAllegro::init_style() {
     for (const char *style : {"^nve/spin", "^neb/spin"}) {
         if (!modify->get_fix_by_style(style).empty()) {
             error->all(FLERR,
-                       "{}: fix {} asks for the field of one spin at a time, which a network "
-                       "cannot give cheaply; use fix spin/sib (with fix nve, nvt or npt for the "
-                       "lattice) instead",
+                       "{}: fix {} is in use, got one fix of this style, expected none because it "
+                       "asks for the field of one spin at a time; use fix spin/sib (with fix nve, "
+                       "nvt or npt for the lattice) instead",
                        who, style + 1);
         }
     }
@@ -448,11 +453,12 @@ std::string PairSpinAllegro::describe(int i) const {
     return fmt::format("atom {} (type {})", atom->tag[i], atom->type[i]);
 }
 
-/// Every magnetic atom has a moment and a direction. Owned atoms only: ghosts are their copies.
+/// Every magnetic atom has a moment and a direction. Ghosts too, so that a rank does not meet what
+/// follows from a bad one before its owner has named it.
 void PairSpinAllegro::check_spins() const {
-    for (int i = 0; i < atom->nlocal; ++i) {
-        const int type = model_type[atom->type[i]];
-        if (type < 0 || !model->header().magnetic[type]) {
+    for (std::size_t row = 0; row < atoms.size(); ++row) {
+        const int i = atoms[row];
+        if (!model->header().magnetic[geometry.types[row]]) {
             continue;
         }
         const double *sp = atom->sp[i];
@@ -464,7 +470,7 @@ void PairSpinAllegro::check_spins() const {
         error->one(FLERR,
                    "{}: magnetic {} has a bad spin at step {}, got direction ({:.8g}, {:.8g}, "
                    "{:.8g}) and moment {:.8g} muB, expected a unit vector and a moment above 0; "
-                   "set it in the data file or with 'set ... spin/atom'",
+                   "set it in the data file or with set group ... spin/atom",
                    who, describe(i), update->ntimestep, sp[0], sp[1], sp[2], sp[3]);
     }
 }
@@ -474,31 +480,29 @@ void PairSpinAllegro::check_moments() {
     moments_checked = true;
     const auto &header = model->header();
     const std::size_t n = header.num_types();
-    std::vector<double> extremes(2 * n, 0.0); // -smallest, largest: one reduction for both
-    for (std::size_t type = 0; type < n; ++type) {
-        extremes[2 * type] = -header.moments[type];
-        extremes[2 * type + 1] = header.moments[type];
-    }
+    // Largest −|m| and |m| of each type: one reduction for the smallest and the largest moment.
+    std::vector<double> extremes(2 * n, -std::numeric_limits<double>::infinity());
     for (int i = 0; i < atom->nlocal; ++i) {
         const int type = model_type[atom->type[i]];
-        if (type >= 0 && header.magnetic[type]) {
+        if (type >= 0) {
             extremes[2 * type] = std::max(extremes[2 * type], -atom->sp[i][3]);
             extremes[2 * type + 1] = std::max(extremes[2 * type + 1], atom->sp[i][3]);
         }
     }
     MPI_Allreduce(MPI_IN_PLACE, extremes.data(), static_cast<int>(2 * n), MPI_DOUBLE, MPI_MAX,
                   world);
-    if (comm->me != 0) {
-        return;
-    }
     for (std::size_t type = 0; type < n; ++type) {
-        for (const double moment : {-extremes[2 * type], extremes[2 * type + 1]}) {
-            if (std::abs(moment - header.moments[type]) > moment_tolerance * header.moments[type]) {
-                error->warning(FLERR,
-                               "{}: an atom of '{}' has a moment of {:.6g} muB in sp, but the "
-                               "model was trained with {:.6g} muB and uses that",
-                               who, header.type_names[type], moment, header.moments[type]);
-            }
+        const double smallest = -extremes[2 * type];
+        const double largest = extremes[2 * type + 1];
+        const double expected = header.moments[type];
+        const double margin = moment_tolerance * expected;
+        const bool doubtful = smallest < expected - margin || largest > expected + margin;
+        if (comm->me == 0 && header.magnetic[type] && std::isfinite(largest) && doubtful) {
+            error->warning(FLERR,
+                           "{}: atoms of '{}' have moments of another length than in training, "
+                           "got {:.6g} to {:.6g} muB in sp, expected {:.6g} muB; the couplings "
+                           "are those of the model's moment, correct the data file",
+                           who, header.type_names[type], smallest, largest, expected);
         }
     }
 }

@@ -44,34 +44,50 @@ std::string kind_of_archive(PyTorchStreamReader &archive) {
     return "another kind of zip archive";
 }
 
+/// Whether the record that ends a zip archive is in the last bytes of the file.
+bool has_end_of_zip(std::ifstream &file) {
+    constexpr std::streamoff longest = 1024;
+    file.clear();
+    file.seekg(0, std::ios::end);
+    file.seekg(-std::min<std::streamoff>(longest, file.tellg()), std::ios::end);
+    const std::string tail{std::istreambuf_iterator<char>(file), {}};
+    return tail.find("PK\x05\x06") != std::string::npos;
+}
+
 /// Reads the header before anything else of the file, so that a file of another kind or of a
 /// newer format gets its own sentence whatever torch would say of the rest.
 std::string read_header_text(const std::string &path, const std::string &who) {
     std::ifstream file(path, std::ios::binary);
     char magic[2] = {0, 0};
     if (!file || !file.read(magic, 2)) {
-        throw Error(who + ": model file '" + path + "' cannot be read, got: " +
-                    (file.is_open() ? "an empty file or a folder" : std::strerror(errno)) +
-                    "; give the path of a file written by `spinff deploy`");
+        throw Error(
+            who + ": model file '" + path + "' cannot be read, got: " +
+            (file.is_open() ? "an empty file or a folder" : std::strerror(errno)) +
+            ", expected a deployed model; give the path of a file written by spinff deploy");
     }
     if (magic[0] != 'P' || magic[1] != 'K') {
         throw Error(who + ": model file '" + path +
                     "' is of another kind, got a file that is no archive, expected a deployed "
-                    "model; write one with `spinff deploy`");
+                    "model; write one with spinff deploy");
     }
     try {
         PyTorchStreamReader archive(path);
         if (!archive.hasRecord("extra/spinff.json")) {
             throw Error(who + ": model file '" + path + "' is of another kind, got " +
                         kind_of_archive(archive) +
-                        ", expected a deployed model; write one with `spinff deploy`");
+                        ", expected a deployed model; write one with spinff deploy");
         }
         const auto [data, size] = archive.getRecord("extra/spinff.json");
         return {static_cast<const char *>(data.get()), size};
     } catch (const c10::Error &) {
+        if (has_end_of_zip(file)) {
+            throw Error(who + ": model file '" + path +
+                        "' is of another kind, got a zip archive that is not torch's, expected a "
+                        "deployed model; write one with spinff deploy");
+        }
         throw Error(who + ": model file '" + path +
-                    "' is truncated or damaged, got an archive that cannot be read to its end, "
-                    "expected a deployed model; copy the file again or deploy the model again");
+                    "' is truncated, got an archive without its end, expected a deployed model; "
+                    "copy the file again or deploy the model again");
     }
 }
 
@@ -86,12 +102,13 @@ class TorchScriptModel final : public Model {
             throw Error(who + ": model file '" + path + "' cannot be loaded on device " +
                         device_name + " (written with torch " + header_.torch_version +
                         "), got: " + first_line(exception) +
-                        "; copy the file again, or deploy the model again with this torch");
+                        ", expected a whole TorchScript model; copy the file again, or deploy the "
+                        "model again with this torch");
         }
         if (!module.find_method("couplings")) {
             throw Error(who + ": model file '" + path +
-                        "' has no method 'couplings', expected one in every deployed MSENN; "
-                        "deploy the model again");
+                        "' has no method 'couplings', got a header without its network, expected "
+                        "the network too; deploy the model again");
         }
         module.eval();
         // Only derivatives with respect to the edges are asked for.
@@ -211,7 +228,7 @@ std::string choose_device(const std::string &request, int rank_on_node, const st
     if (request.empty()) {
         return "cpu";
     }
-    throw Error(who + ": device cuda was asked for but is not there, got " +
+    throw Error(who + ": device cuda is not there, got " +
                 (built ? "no GPU that CUDA can see" : "a build of torch without CUDA") +
                 ", expected at least one GPU; ask for device cpu, or run where there is a GPU");
 }
