@@ -3,7 +3,7 @@
 # make test    lint, types and tests
 # make lint / make format
 
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 # Compilations at a time; one that includes libtorch's headers takes 2 GB of memory.
 JOBS ?= 2
 VENV := .venv
