@@ -4,7 +4,7 @@
 # make lint / make format
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
-# Compilations at a time; one that includes libtorch's headers takes 2 GB of memory.
+# Compilations at a time; one that includes libtorch's headers takes 1.1 GB of memory.
 JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
