@@ -15,6 +15,7 @@ from nequip.data import AtomicDataDict
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 
+from spinff import fields
 from spinff.cli.main import main
 from spinff.data import (
     SpinDataModule,
@@ -25,7 +26,7 @@ from spinff.data import (
     training_data_sha256,
 )
 from spinff.data.extxyz import write_extxyz
-from spinff.data.frames import label
+from spinff.data.frames import label, make_frame
 from spinff.data.keys import EXTXYZ_ALIASES
 from spinff.data.reference import reference
 from spinff.errors import SpinffError
@@ -702,3 +703,17 @@ def test_documentation_names_every_alias() -> None:
     page = DOCS_PAGE.read_text(encoding="utf-8")
     for names in EXTXYZ_ALIASES.values():
         assert ", ".join(f"`{name}`" for name in names) in page
+
+
+def test_a_ligands_small_moment_carries_no_label_where_it_is_no_magnetic_type() -> None:
+    frame = make_frame(
+        "frame",
+        Atoms("NiO", positions=[[0, 0, 0], [0, 0, 2]]),
+        moments=np.array([[0, 0, 1.5], [0, 0, 0.02]]),
+        magnetic_forces=np.full((2, 3), 0.01),
+    )
+    everywhere = frame_to_data(frame)[fields.MAGNETIC_FORCE_LABELS_KEY]
+    on_nickel = frame_to_data(frame, magnetic_types=["Ni"])
+    labels = on_nickel[fields.MAGNETIC_FORCE_LABELS_KEY]
+    assert torch.isfinite(everywhere).all()
+    assert torch.isfinite(labels[0]).all() and torch.isnan(labels[1]).all()

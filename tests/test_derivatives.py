@@ -8,8 +8,8 @@ from ase.calculators.fd import (
     calculate_numerical_forces,
     calculate_numerical_stress,
 )
-from small_models import graph_data, small_checkpoint, small_model, structure
 
+from small_models import graph_data, small_checkpoint, small_model, structure
 from spinff import fields
 from spinff.calculator import SpinCalculator
 from spinff.export import RunnableModel

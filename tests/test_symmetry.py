@@ -12,8 +12,8 @@ import pytest
 import torch
 from ase import Atoms
 from scipy.spatial.transform import Rotation
-from small_models import Array, couplings, small_model, structure
 
+from small_models import Array, couplings, small_model, structure
 from spinff.calculator import SpinCalculator
 from spinff.export import RunnableModel
 

@@ -51,7 +51,9 @@ _INCLUDE = [
 ]
 
 
-def frame_to_data(frame: Atoms, label_set: int = 0) -> AtomicDataDict.Type:
+def frame_to_data(
+    frame: Atoms, label_set: int = 0, magnetic_types: Sequence[str] | None = None
+) -> AtomicDataDict.Type:
     """One canonical frame as nequip data, with every label there.
 
     A label the frame lacks is NaN, so that frames with different labels go into one
@@ -60,12 +62,17 @@ def frame_to_data(frame: Atoms, label_set: int = 0) -> AtomicDataDict.Type:
     Args:
         frame: canonical frame (see ``spinff.data.frames``).
         label_set: index of the label scales that hold for this frame.
+        magnetic_types: species whose magnetic forces are labels; None takes every atom
+            with a moment. A ligand's small moment is no degree of freedom of a model.
     """
     n_atoms = len(frame)
     moments = frame.arrays[fields.MAGNETIC_MOMENTS_KEY]
     raw = frame.arrays.get(fields.MAGNETIC_FORCES_KEY, np.full((n_atoms, 3), np.nan))
     # An atom without a moment has no magnetic label, whatever the file says.
-    raw = np.where(has_moment(moments)[:, None], raw, np.nan)
+    labelled = has_moment(moments)
+    if magnetic_types is not None:
+        labelled &= np.isin(frame.get_chemical_symbols(), list(magnetic_types))
+    raw = np.where(labelled[:, None], raw, np.nan)
     _, transverse = split_magnetic_forces(moments, raw)
     results = {
         "energy": np.array(np.nan),
@@ -111,6 +118,8 @@ class SpinDataset(AtomicDataset):
         transforms: nequip data transforms, applied in order when an item is taken.
         keys: name in the file per quantity, where it is not one of the aliases.
         label_set: index of the magnetic-force label scales that hold for these frames.
+        magnetic_types: species whose magnetic forces are labels; None takes every atom
+            with a moment.
     """
 
     def __init__(
@@ -121,6 +130,7 @@ class SpinDataset(AtomicDataset):
         transforms: Sequence[Transform] = (),
         keys: Mapping[str, str] | None = None,
         label_set: int = 0,
+        magnetic_types: Sequence[str] | None = None,
     ) -> None:
         super().__init__(transforms=list(transforms))
         defaults = {
@@ -141,7 +151,7 @@ class SpinDataset(AtomicDataset):
             self.label_sets += [int(source["label_set"])] * len(frames)
         check_some_moment(str(_plain(path)), self.frames)
         self._data = [
-            frame_to_data(frame, label_set)
+            frame_to_data(frame, label_set, magnetic_types)
             for frame, label_set in zip(self.frames, self.label_sets, strict=True)
         ]
 
@@ -175,6 +185,7 @@ class SpinDataModule(NequIPDataModule):
         format: format of the paths that do not say their own.
         type_names: species the model knows.
         keys: names per quantity for the paths that do not say their own.
+        magnetic_types: species whose magnetic forces are labels.
         **dataloaders: ``train_dataloader``, ``val_dataloader``, ``test_dataloader``,
             ``predict_dataloader`` and ``stats_manager``, as in nequip.
     """
@@ -190,6 +201,7 @@ class SpinDataModule(NequIPDataModule):
         format: str = "auto",
         type_names: Sequence[str] | None = None,
         keys: Mapping[str, str] | None = None,
+        magnetic_types: Sequence[str] | None = None,
         **dataloaders: Any,  # noqa: ANN401 - nequip's own configurations
     ) -> None:
         _check_names("data module", dataloaders, _DATALOADERS, "argument")
@@ -199,6 +211,7 @@ class SpinDataModule(NequIPDataModule):
             "type_names": _plain(type_names),
             "transforms": _plain(transforms),
             "keys": _plain(keys),
+            "magnetic_types": _plain(magnetic_types),
         }
 
         def dataset(path: object) -> dict[str, Any]:
@@ -218,6 +231,16 @@ class SpinDataModule(NequIPDataModule):
             self.train_dataset_config
         )
         self.num_datasets["train"] = len(self.train_dataset_config)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the generators: a resumed run draws the batches it would have drawn.
+
+        Lightning restores the state after ``setup``, when nequip has made generators
+        from the seed already and looks at the restored state no more.
+        """
+        super().load_state_dict(state_dict)
+        self.train_generator.set_state(self.train_generator_state)
+        self.generator.set_state(self.generator_state)
 
     def training_data_sha256(self) -> str:
         """SHA-256 of the frames trained on, whatever their order; reads them again."""

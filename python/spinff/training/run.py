@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import torch
+from omegaconf import OmegaConf
 
 from spinff.errors import SpinffError
 from spinff.training.config import check_config
@@ -112,7 +114,6 @@ def _quoted(path: Path) -> str:
 
 def _run_nequip(config: Path, arguments: list[str]) -> None:
     """Call nequip's entry point in this process, with its command line."""
-    from hydra.errors import HydraException
     from nequip.scripts.train import main as nequip_train
 
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
@@ -124,14 +125,19 @@ def _run_nequip(config: Path, arguments: list[str]) -> None:
         *arguments,
     ]
     try:
-        nequip_train()
+        with warnings.catch_warnings():
+            # hydra has written its record of the configuration there before
+            warnings.filterwarnings("ignore", "Checkpoint directory .* is not empty")
+            nequip_train()
     except Exception as error:
-        raise _own_error(error, HydraException) from error
+        raise _own_error(error) from error
     finally:
         sys.argv = saved
+        # nequip registers it for the process, and a second run would not be allowed
+        OmegaConf.clear_resolver("training_data_stats")
 
 
-def _own_error(error: BaseException, wrapper: type[Exception]) -> BaseException:
+def _own_error(error: BaseException) -> BaseException:
     """The SpinffError inside hydra's wrapping, or the error itself."""
     cause: BaseException | None = error
     while cause is not None:

@@ -23,9 +23,9 @@ from spinff.nn import BesselBasis, magnetic_edge_indices
 
 _log = logging.getLogger(__name__)
 
-# beyond this range the energies do not determine the label scale (too few, or the
-# lattice dominates), and it starts at 1
-_PLAUSIBLE_SCALE = (0.5, 2.0)
+# above this standard error the energies do not determine the label scale (too few
+# frames, or the lattice dominates them), and it starts at 1
+_LARGEST_ERROR_OF_SCALE = 0.1
 # relative to the mean diagonal: basis functions no pair distance samples stay small
 _RIDGE = 1e-6
 
@@ -294,17 +294,18 @@ def _energy_over_fit(
 
     The labels determine J up to the label scale; the energies determine J itself.
     """
-    design = torch.cat([counts, fitted.unsqueeze(1)], dim=1)
-    solution = torch.linalg.lstsq(design, energies, driver="gelsd").solution
-    slope = float(solution[-1])
-    low, high = _PLAUSIBLE_SCALE
-    if not low < slope < high:
+    # what the composition explains is taken out of both
+    basis = counts @ torch.linalg.pinv(counts)
+    y, x = energies - basis @ energies, fitted - basis @ fitted
+    slope = float(x @ y / (x @ x).clamp_min(torch.finfo(x.dtype).tiny))
+    free = max(len(energies) - counts.size(1) - 1, 1)
+    error = float(((y - slope * x).square().sum() / free / (x @ x)).sqrt())
+    if not (slope > 0 and error < _LARGEST_ERROR_OF_SCALE * slope):
         _log.warning(
-            "SpinStatistics: energies do not determine the label scale (slope %.3g "
-            "outside %g … %g); it starts at 1",
+            "SpinStatistics: energies do not determine the label scale (slope %.3g ± "
+            "%.2g); it starts at 1",
             slope,
-            low,
-            high,
+            error,
         )
         return 1.0
     return slope
