@@ -1,0 +1,110 @@
+"""The exchange of a model beside the true one of the reference Hamiltonian."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.build import bulk
+from numpy.typing import NDArray
+
+from spinff.data.reference import ReferenceHamiltonian
+from spinff.export import RunnableModel
+from spinff.fields import MAGNETIC_MOMENTS_KEY
+from spinff.graphs import GraphBuilder
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Exchange tensors of the same directed pairs, in meV."""
+
+    centre: NDArray[np.int64]
+    """(P,) atom i of each pair; frames follow each other."""
+    distance: Array
+    """(P,) Å."""
+    true: Array
+    """(P, 3, 3)."""
+    model: Array
+    """(P, 3, 3)."""
+
+
+def compare(
+    model: RunnableModel, reference: ReferenceHamiltonian, frames: Sequence[Atoms]
+) -> Comparison:
+    """Exchange tensors of every magnetic pair of some frames.
+
+    A model's tensor of a pair is (J̃_ij + J̃_jiᵀ)/2: the energy holds only that.
+    """
+    centre, distance, true, found = [], [], [], []
+    offset = 0
+    for frame in frames:
+        exact = reference.exchange(frame)
+        tensors = _model_tensors(model, frame)
+        for pair, vector, tensor in zip(
+            exact.pairs, exact.vectors, exact.tensors, strict=True
+        ):
+            key = _key(frame, pair[0], pair[1], vector)
+            back = _key(frame, pair[1], pair[0], -vector)
+            if key not in tensors or back not in tensors:
+                continue  # at the cutoff, where both are zero but for rounding
+            centre.append(offset + pair[0])
+            distance.append(np.linalg.norm(vector))
+            true.append(1000.0 * tensor)
+            found.append(500.0 * (tensors[key] + tensors[back].T))
+        offset += len(frame)
+    return Comparison(
+        np.array(centre), np.array(distance), np.array(true), np.array(found)
+    )
+
+
+def perfect_crystal(reference: ReferenceHamiltonian) -> Atoms:
+    """The undistorted crystal, large enough that no pair has two images."""
+    p = reference.parameters
+    atoms = bulk(
+        p.magnetic + p.ligand, "rocksalt", a=p.lattice_constant, cubic=True
+    ).repeat(3)
+    moment = np.where(atoms.symbols == p.magnetic, p.moment, 0.0)
+    atoms.arrays[MAGNETIC_MOMENTS_KEY] = moment[:, None] * np.array([0.0, 0.0, 1.0])
+    return atoms
+
+
+def isotropic(tensors: Array) -> Array:
+    """J of each tensor, tr/3, (P,)."""
+    return np.trace(tensors, axis1=1, axis2=2) / 3
+
+
+def dm_vectors(tensors: Array) -> Array:
+    """D of each tensor, with eᵀ J e' = … + D · (e × e'), (P, 3)."""
+    odd = (tensors - tensors.transpose(0, 2, 1)) / 2
+    return np.stack([odd[:, 1, 2], odd[:, 2, 0], odd[:, 0, 1]], axis=1)
+
+
+def anisotropic(tensors: Array) -> Array:
+    """Γ of each tensor: symmetric and without trace, (P, 3, 3)."""
+    even = (tensors + tensors.transpose(0, 2, 1)) / 2
+    return even - isotropic(tensors)[:, None, None] * np.eye(3)
+
+
+def _model_tensors(model: RunnableModel, frame: Atoms) -> dict[tuple[int, ...], Array]:
+    """J̃_ij of each directed edge in eV, by its ends and its vector."""
+    graph = GraphBuilder(model.header)(frame)
+    with torch.no_grad():
+        _, exchange, _ = model.module.couplings(
+            graph.edge_vectors, graph.edge_index, graph.types, graph.magnetic_edges
+        )
+    i, j = graph.edge_index[:, graph.magnetic_edges].numpy()
+    vectors = graph.edge_vectors[graph.magnetic_edges].numpy()
+    keys = (_key(frame, *edge) for edge in zip(i, j, vectors, strict=True))
+    return dict(zip(keys, exchange.numpy(), strict=True))
+
+
+def _key(frame: Atoms, i: int, j: int, vector: Array) -> tuple[int, ...]:
+    """Both atoms and the image of the second: exact, whatever the rounding."""
+    image = vector - (frame.positions[j] - frame.positions[i])
+    cells = np.linalg.solve(np.asarray(frame.cell).T, image)
+    return int(i), int(j), *np.rint(cells).astype(int).tolist()
