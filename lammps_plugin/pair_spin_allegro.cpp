@@ -242,7 +242,8 @@ double PairSpinAllegro::memory_usage() {
     };
     double total = Pair::memory_usage() + bytes(atoms) + bytes(rows) + bytes(neighbours) +
                    bytes(pairs) + bytes(couplings.atom_energy) + bytes(couplings.exchange) +
-                   bytes(exchange_weight) + bytes(edge_gradient);
+                   bytes(couplings.biquadratic) + bytes(exchange_weight) +
+                   bytes(biquadratic_weight) + bytes(edge_gradient);
     for (const Geometry *g : {&geometry, &previous}) {
         total += bytes(g->edge_vectors) + bytes(g->edge_index) + bytes(g->types) +
                  bytes(g->magnetic_edges);
@@ -327,8 +328,7 @@ void PairSpinAllegro::update_couplings() {
     }
     try {
         if (geometry.edge_vectors.empty()) {
-            couplings.exchange.clear();
-            couplings.atom_energy.clear();
+            couplings = {};
             for (const auto type : geometry.types) {
                 couplings.atom_energy.push_back(isolated_energy[type]);
             }
@@ -347,12 +347,16 @@ void PairSpinAllegro::update_couplings() {
 
 // === energies, fields, forces ===
 
+spinff::ExchangeView PairSpinAllegro::view() const {
+    return {pairs, couplings.exchange, couplings.biquadratic};
+}
+
 void PairSpinAllegro::add_spin_field() {
     if (atom->nlocal + atom->nghost == 0) {
         return;
     }
-    spinff::add_exchange_gradient({pairs, couplings.exchange}, {&atom->sp[0][0], 4},
-                                  -1.0 / spinff::units::hbar, {&atom->fm[0][0], 3});
+    spinff::add_exchange_gradient(view(), {&atom->sp[0][0], 4}, -1.0 / spinff::units::hbar,
+                                  {&atom->fm[0][0], 3});
 }
 
 void PairSpinAllegro::compute(int eflag, int vflag) {
@@ -368,9 +372,10 @@ void PairSpinAllegro::compute(int eflag, int vflag) {
         return;
     }
     exchange_weight.resize(9 * pairs.size());
-    spinff::exchange_weights(pairs, {&atom->sp[0][0], 4}, exchange_weight);
+    biquadratic_weight.resize(pairs.size());
+    spinff::exchange_weights(pairs, {&atom->sp[0][0], 4}, exchange_weight, biquadratic_weight);
     try {
-        model->backward(exchange_weight, edge_gradient);
+        model->backward(exchange_weight, biquadratic_weight, edge_gradient);
     } catch (const std::exception &exception) {
         error->one(FLERR, "{}: {}", who, exception.what());
     }
@@ -387,8 +392,7 @@ void PairSpinAllegro::tally_energy() {
     std::fill_n(emag, atom->nlocal, 0.0);
     double total = 0.0;
     if (!pairs.empty()) {
-        total =
-            spinff::add_exchange_energy({pairs, couplings.exchange}, {&atom->sp[0][0], 4}, emag);
+        total = spinff::add_exchange_energy(view(), {&atom->sp[0][0], 4}, emag);
     }
     for (std::size_t row = 0; row < geometry.num_owned; ++row) {
         const double lattice = couplings.atom_energy[row];
@@ -522,12 +526,16 @@ void PairSpinAllegro::check_couplings() const {
             }
         }
     }
-    if (!all_finite(couplings.exchange)) {
-        for (std::size_t k = 0; k < couplings.exchange.size(); ++k) {
-            if (!std::isfinite(couplings.exchange[k])) {
-                const auto [i, j] = pairs[k / 9];
-                stop_not_finite("exchange of " + describe(i) + " with " + describe(j),
-                                couplings.exchange[k]);
+    for (const auto *values : {&couplings.exchange, &couplings.biquadratic}) {
+        if (all_finite(*values)) {
+            continue;
+        }
+        const std::size_t per_pair = values->size() / pairs.size();
+        for (std::size_t k = 0; k < values->size(); ++k) {
+            if (!std::isfinite((*values)[k])) {
+                const auto [i, j] = pairs[k / per_pair];
+                stop_not_finite("coupling of " + describe(i) + " with " + describe(j),
+                                (*values)[k]);
             }
         }
     }

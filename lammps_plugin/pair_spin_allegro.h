@@ -3,13 +3,14 @@
 //   pair_style spin/allegro [device cpu|cuda]
 //   pair_coeff * * model.pth NAME_1 ... NAME_n      (one per atom type; NULL: not seen)
 //
-// A deployed MSENN in LAMMPS: lattice energy plus E_J = ½ Σ e_iᵀ J̃_ij e_j, with e = sp[0..2].
+// A deployed MSENN in LAMMPS: lattice energy plus E_S = ½ Σ [e_iᵀ J̃_ij e_j + K̃_ij (e_i·e_j)²] over
+// directed edges, with e = sp[0..2].
 //
 // One step costs one forward and one backward pass of the network:
 //   1. update_couplings (called by fix spin/sib in pre_force, or by compute): edges of the owned
-//      atoms within the model's cutoffs; forward pass; atom energies and J̃ are kept.
-//   2. add_spin_field: fm += −(1/ħ) ∂E_J/∂e from the kept J̃, any number of times.
-//   3. compute: energies, fm, and the forces by one backward pass with the weights ∂E/∂J̃.
+//      atoms within the model's cutoffs; forward pass; atom energies, J̃ and K̃ are kept.
+//   2. add_spin_field: fm += −(1/ħ) ∂E_S/∂e from the kept couplings, any number of times.
+//   3. compute: energies, fm, and the forces by one backward pass with the weights ∂E/∂J̃, ∂E/∂K̃.
 //
 // An edge belongs to the rank that owns its centre, so Σ over ranks counts every directed edge
 // once; forces and fields on ghosts travel back with LAMMPS' own reverse communication.
@@ -19,6 +20,7 @@
 #include "pair_spin_compat.h"
 #include "spin_field_provider.h"
 
+#include "spinff/exchange.hpp"
 #include "spinff/model.hpp"
 
 #include <array>
@@ -67,6 +69,7 @@ class PairSpinAllegro : public PairSpin, public spinff::SpinFieldProvider {
     void collect_edges();
     void collect_edges_of(int centre_row);
     int row_of(int atom);
+    spinff::ExchangeView view() const;
     void check_spins() const;
     void check_moments();
     void check_couplings() const;
@@ -92,7 +95,8 @@ class PairSpinAllegro : public PairSpin, public spinff::SpinFieldProvider {
     bool couplings_kept = false;    // the couplings belong to `previous`
     bool couplings_current = false; // ... and to this step: compute() need not ask again
     bool moments_checked = false;
-    std::vector<double> exchange_weight;
+    std::vector<double> exchange_weight;    // ∂E/∂J̃ of each pair
+    std::vector<double> biquadratic_weight; // ∂E/∂K̃
     std::vector<double> edge_gradient;
 };
 

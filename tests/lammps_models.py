@@ -31,7 +31,7 @@ def header(**changes: object) -> dict[str, Any]:
         "allegro_version": "0.8.3",
         "e3nn_version": "0.6.0",
         "model_class": "MSENN",
-        "terms": ["lattice", "exchange"],
+        "terms": ["lattice", "exchange", "biquadratic"],
         "spin_orbit_coupling": True,
         "moment_mode": "fixed",
         "type_names": list(TYPES),
@@ -56,7 +56,7 @@ class ToyModel(torch.nn.Module):
     vector p_i = Σ_j c(r_ij) r̂_ij:
 
         E_i = s_i + Σ_j c [(1 − exp(−a (r − r_0)))² − 1]/2 − b √(1 + ρ_i)
-        J̃_ij = c [ (1 + κ ρ_i)(1 − r/4) 1 + γ r̂ r̂ᵀ + δ ε·(r̂ × p_i) ]
+        J̃_ij = c [ (1 + κ ρ_i)(1 − r/4) 1 + γ r̂ r̂ᵀ + δ ε·(r̂ × p_i) ],  K̃_ij = η c ρ_i
     """
 
     def __init__(self, dtype: torch.dtype) -> None:
@@ -80,8 +80,8 @@ class ToyModel(torch.nn.Module):
         edge_index: torch.Tensor,
         types: torch.Tensor,
         magnetic_edges: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Lattice energy (N) and exchange tensors (M,3,3), eV."""
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Lattice energy (N), J̃ (M,3,3) and K̃ (M,1), eV."""
         vectors = edge_vectors.to(self.dtype)
         centre, neighbour = edge_index[0], edge_index[1]
         kind, other = types[centre], types[neighbour]
@@ -108,7 +108,9 @@ class ToyModel(torch.nn.Module):
         tensor = tensor + 0.004 * m_unit.unsqueeze(2) * m_unit.unsqueeze(1)
         tensor = tensor + 0.003 * torch.einsum("abc,mc->mab", self.levi_civita, axial)
         exchange = m_cut.view(-1, 1, 1) * tensor
-        return energy.to(torch.float64), exchange.to(torch.float64)
+        biquadratic = (0.002 * m_cut * density[m_centre]).unsqueeze(1)
+        double = torch.float64
+        return energy.to(double), exchange.to(double), biquadratic.to(double)
 
     def forward(
         self,
@@ -121,13 +123,13 @@ class ToyModel(torch.nn.Module):
         """Energies (N), ∂E/∂r_ij (E,3) and ∂E/∂e (N,3), eV."""
         edge_vectors = edge_vectors.detach().requires_grad_(True)
         directions = directions.detach().requires_grad_(True)
-        energy, exchange = self.couplings(
+        energy, exchange, biquadratic = self.couplings(
             edge_vectors, edge_index, types, magnetic_edges
         )
         i, j = edge_index[0][magnetic_edges], edge_index[1][magnetic_edges]
-        halves = 0.5 * torch.einsum(
-            "ma,mab,mb->m", directions[i], exchange, directions[j]
-        )
+        e_i, e_j = directions[i], directions[j]
+        halves = 0.5 * torch.einsum("ma,mab,mb->m", e_i, exchange, e_j)
+        halves = halves + 0.5 * biquadratic.view(-1) * (e_i * e_j).sum(1) ** 2
         total = energy.index_add(0, i, halves)
         gradients = torch.autograd.grad([total.sum()], [edge_vectors, directions])
         edge_gradient, spin_gradient = gradients[0], gradients[1]
@@ -162,13 +164,13 @@ def save_broken_model(path: Path, threshold: float) -> None:
             edge_index: torch.Tensor,
             types: torch.Tensor,
             magnetic_edges: torch.Tensor,
-        ) -> tuple[torch.Tensor, torch.Tensor]:
+        ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
             r = torch.linalg.vector_norm(edge_vectors, dim=1)
             poison = torch.where(r < self.threshold, float("nan"), 0.0)
             energy = torch.zeros(types.size(0), dtype=torch.float64)
             energy = energy.index_add(0, edge_index[0], poison + 0.0 * r)
             exchange = 0.0 * edge_vectors[magnetic_edges].unsqueeze(2)
-            return energy, exchange.expand(-1, 3, 3)
+            return energy, exchange.expand(-1, 3, 3), exchange[:, 0]
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x

@@ -87,12 +87,13 @@ py::dict parse_header(const std::string &text, const std::string &who) {
 
 // === exchange ===
 
-/// The three arrays of an exchange contraction, checked.
+/// The arrays of an exchange contraction, checked.
 struct ExchangeArrays {
     ExchangeArrays(const Array<int> &pairs, const Array<double> &tensors,
-                   const Array<double> &directions) {
+                   const Array<double> &biquadratic, const Array<double> &directions) {
         check_shape(pairs, "pairs", {-1, 2});
         check_shape(tensors, "tensors", {pairs.shape(0), 3, 3});
+        check_shape(biquadratic, "biquadratic", {pairs.shape(0)});
         check_shape(directions, "directions", {-1, 3});
         num_atoms = directions.shape(0);
         for (py::ssize_t p = 0; p < pairs.shape(0); ++p) {
@@ -109,6 +110,7 @@ struct ExchangeArrays {
         view.pairs = {reinterpret_cast<const std::array<int, 2> *>(pairs.data()),
                       static_cast<std::size_t>(pairs.shape(0))};
         view.tensors = {tensors.data(), static_cast<std::size_t>(tensors.size())};
+        view.biquadratic = {biquadratic.data(), static_cast<std::size_t>(biquadratic.size())};
         rows = {directions.data(), 3};
     }
 
@@ -118,8 +120,8 @@ struct ExchangeArrays {
 };
 
 Array<double> exchange_energy(const Array<int> &pairs, const Array<double> &tensors,
-                              const Array<double> &directions) {
-    const ExchangeArrays arrays(pairs, tensors, directions);
+                              const Array<double> &biquadratic, const Array<double> &directions) {
+    const ExchangeArrays arrays(pairs, tensors, biquadratic, directions);
     Array<double> energy(arrays.num_atoms);
     std::fill_n(energy.mutable_data(), energy.size(), 0.0);
     spinff::add_exchange_energy(arrays.view, arrays.rows, energy.mutable_data());
@@ -127,8 +129,8 @@ Array<double> exchange_energy(const Array<int> &pairs, const Array<double> &tens
 }
 
 Array<double> exchange_gradient(const Array<int> &pairs, const Array<double> &tensors,
-                                const Array<double> &directions) {
-    const ExchangeArrays arrays(pairs, tensors, directions);
+                                const Array<double> &biquadratic, const Array<double> &directions) {
+    const ExchangeArrays arrays(pairs, tensors, biquadratic, directions);
     Array<double> gradient({arrays.num_atoms, py::ssize_t{3}});
     std::fill_n(gradient.mutable_data(), gradient.size(), 0.0);
     spinff::add_exchange_gradient(arrays.view, arrays.rows, 1.0, {gradient.mutable_data(), 3});
@@ -192,11 +194,12 @@ PYBIND11_MODULE(_core, module) {
                "Checks the text of spinff.json field by field; per-type values are lists in the "
                "order of type_names.");
     module.def("exchange_energy", &exchange_energy, py::arg("pairs"), py::arg("tensors"),
-               py::arg("directions"),
-               "Energy (N) of each centre, 1/2 sum_j e_i J_ij e_j over its directed pairs (P,2) "
-               "with tensors (P,3,3), eV.");
+               py::arg("biquadratic"), py::arg("directions"),
+               "Energy (N) of each centre, 1/2 sum_j [e_i J_ij e_j + K_ij (e_i e_j)^2] over its "
+               "directed pairs (P,2) with J (P,3,3) and K (P,), eV.");
     module.def("exchange_gradient", &exchange_gradient, py::arg("pairs"), py::arg("tensors"),
-               py::arg("directions"), "dE/de (N,3) of the same energy, eV.");
+               py::arg("biquadratic"), py::arg("directions"),
+               "dE/de (N,3) of the same energy, eV.");
     module.def("sib_rotate", &sib_rotate, py::arg("spins"), py::arg("rotation"),
                "Solves s' = s + F x (s + s')/2 for each row of spins and rotation F.");
     module.def("sib_advance", &sib_advance, py::arg("start"), py::arg("spins"), py::arg("fm"),

@@ -3,6 +3,14 @@
 
 namespace spinff {
 
+namespace {
+
+double dot(const double *a, const double *b) {
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2];
+}
+
+} // namespace
+
 double add_exchange_energy(const ExchangeView &exchange, Rows<const double> directions,
                            double *atom_energy) {
     double total = 0.0;
@@ -11,9 +19,10 @@ double add_exchange_energy(const ExchangeView &exchange, Rows<const double> dire
         const double *J = &exchange.tensors[9 * p];
         const double *ei = directions[i];
         const double *ej = directions[j];
-        double energy = 0.0;
+        const double cosine = dot(ei, ej);
+        double energy = exchange.biquadratic[p] * cosine * cosine;
         for (int a = 0; a < 3; ++a) {
-            energy += ei[a] * (J[3 * a] * ej[0] + J[3 * a + 1] * ej[1] + J[3 * a + 2] * ej[2]);
+            energy += ei[a] * dot(J + 3 * a, ej);
         }
         energy *= 0.5;
         atom_energy[i] += energy;
@@ -24,7 +33,6 @@ double add_exchange_energy(const ExchangeView &exchange, Rows<const double> dire
 
 void add_exchange_gradient(const ExchangeView &exchange, Rows<const double> directions,
                            double scale, Rows<double> gradient) {
-    const double half = 0.5 * scale;
     for (std::size_t p = 0; p < exchange.size(); ++p) {
         const auto [i, j] = exchange.pairs[p];
         const double *J = &exchange.tensors[9 * p];
@@ -32,24 +40,28 @@ void add_exchange_gradient(const ExchangeView &exchange, Rows<const double> dire
         const double *ej = directions[j];
         double *gi = gradient[i];
         double *gj = gradient[j];
+        const double half = 0.5 * scale;
+        const double slope = scale * exchange.biquadratic[p] * dot(ei, ej);
         for (int a = 0; a < 3; ++a) {
-            gi[a] += half * (J[3 * a] * ej[0] + J[3 * a + 1] * ej[1] + J[3 * a + 2] * ej[2]);
-            gj[a] += half * (J[a] * ei[0] + J[3 + a] * ei[1] + J[6 + a] * ei[2]);
+            gi[a] += half * dot(J + 3 * a, ej) + slope * ej[a];
+            gj[a] += half * (J[a] * ei[0] + J[3 + a] * ei[1] + J[6 + a] * ei[2]) + slope * ei[a];
         }
     }
 }
 
 void exchange_weights(std::span<const std::array<int, 2>> pairs, Rows<const double> directions,
-                      std::span<double> weights) {
+                      std::span<double> tensor_weights, std::span<double> biquadratic_weights) {
     for (std::size_t p = 0; p < pairs.size(); ++p) {
         const auto [i, j] = pairs[p];
         const double *ei = directions[i];
         const double *ej = directions[j];
         for (int a = 0; a < 3; ++a) {
             for (int b = 0; b < 3; ++b) {
-                weights[9 * p + 3 * a + b] = 0.5 * ei[a] * ej[b];
+                tensor_weights[9 * p + 3 * a + b] = 0.5 * ei[a] * ej[b];
             }
         }
+        const double cosine = dot(ei, ej);
+        biquadratic_weights[p] = 0.5 * cosine * cosine;
     }
 }
 

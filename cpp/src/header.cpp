@@ -214,8 +214,8 @@ ModelHeader parse_header(const std::string &text, const std::string &who) {
     header.model_class = reader.one_of("model_class", {"MSENN"});
     header.terms = reader.unique_names("terms");
     for (const auto &term : header.terms) {
-        if (term != "lattice" && term != "exchange") {
-            reader.fail("terms", "'" + term + "'", "one of: lattice, exchange");
+        if (term != "lattice" && term != "exchange" && term != "biquadratic") {
+            reader.fail("terms", "'" + term + "'", "one of: lattice, exchange, biquadratic");
         }
     }
     header.spin_orbit_coupling = reader.boolean("spin_orbit_coupling");

@@ -121,7 +121,7 @@ class TorchScriptModel final : public Model {
 
     void couplings(const Graph &graph, Couplings &result) override {
         // The graph of the previous geometry goes first: two at a time would double the memory.
-        atom_energy = exchange = edge_vectors = torch::Tensor();
+        atom_energy = exchange = biquadratic = edge_vectors = torch::Tensor();
 
         const auto n_edges = static_cast<std::int64_t>(graph.edge_vectors.size() / 3);
         const auto n_atoms = static_cast<std::int64_t>(graph.types.size());
@@ -139,26 +139,37 @@ class TorchScriptModel final : public Model {
                                           upload(graph.types, {n_atoms}),
                                           upload(graph.magnetic_edges, {n_magnetic})})
                 .toTuple();
+        if (output->elements().size() != 3) {
+            throw Error("deployed model: 'couplings' is wrong, got " +
+                        std::to_string(output->elements().size()) +
+                        " outputs, expected energy, exchange and biquadratic; deploy the model "
+                        "again");
+        }
         atom_energy = output->elements()[0].toTensor();
         exchange = output->elements()[1].toTensor();
+        biquadratic = output->elements()[2].toTensor();
         download(atom_energy, {n_atoms}, "atom_energy", result.atom_energy);
         download(exchange, {n_magnetic, 3, 3}, "exchange", result.exchange);
+        download(biquadratic, {n_magnetic, 1}, "biquadratic", result.biquadratic);
     }
 
     void backward(std::span<const double> exchange_weights,
+                  std::span<const double> biquadratic_weights,
                   std::vector<double> &edge_gradient) override {
+        auto owned = torch::zeros_like(atom_energy);
+        owned.slice(0, 0, num_owned).fill_(1.0);
         torch::autograd::variable_list outputs;
         torch::autograd::variable_list weights;
-        if (atom_energy.requires_grad()) {
-            auto owned = torch::zeros_like(atom_energy);
-            owned.slice(0, 0, num_owned).fill_(1.0);
-            outputs.push_back(atom_energy);
-            weights.push_back(owned);
-        }
-        if (exchange.requires_grad() && exchange.numel() > 0) {
-            outputs.push_back(exchange);
-            weights.push_back(upload(exchange_weights, exchange.sizes()));
-        }
+        // A term that does not depend on the edges (no magnetic edge, no such term) has no graph.
+        const auto add = [&](const torch::Tensor &output, const torch::Tensor &weight) {
+            if (output.requires_grad() && output.numel() > 0) {
+                outputs.push_back(output);
+                weights.push_back(weight);
+            }
+        };
+        add(atom_energy, owned);
+        add(exchange, upload(exchange_weights, exchange.sizes()));
+        add(biquadratic, upload(biquadratic_weights, biquadratic.sizes()));
         edge_gradient.assign(edge_vectors.numel(), 0.0);
         if (outputs.empty()) {
             return;
@@ -199,6 +210,7 @@ class TorchScriptModel final : public Model {
     torch::Tensor edge_vectors;
     torch::Tensor atom_energy;
     torch::Tensor exchange;
+    torch::Tensor biquadratic;
     std::int64_t num_owned = 0;
 };
 

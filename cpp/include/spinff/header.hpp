@@ -19,7 +19,7 @@ struct ModelHeader {
     std::string allegro_version;
     std::string e3nn_version;
     std::string model_class;        ///< "MSENN"
-    std::vector<std::string> terms; ///< "lattice", "exchange"
+    std::vector<std::string> terms; ///< "lattice", "exchange", "biquadratic"
     bool spin_orbit_coupling = false;
     std::string moment_mode; ///< "fixed": |m| is a constant of the species
     std::vector<std::string> type_names;

@@ -25,6 +25,7 @@ struct Graph {
 struct Couplings {
     std::vector<double> atom_energy; ///< (N) lattice energy, eV
     std::vector<double> exchange;    ///< (M,3,3) J̃_ij of each magnetic edge, eV
+    std::vector<double> biquadratic; ///< (M) K̃_ij, eV; 0 in a model without that term
 };
 
 /// A deployed model on one device. The formats of deployed models are its implementations.
@@ -37,8 +38,10 @@ class Model {
     /// The forward pass; keeps what `backward` needs until the next call.
     virtual void couplings(const Graph &graph, Couplings &result) = 0;
 
-    /// ∂/∂r_ij of Σ_owned atom_energy + Σ exchange_weights · J̃ of the last `couplings`, (E,3) eV/Å.
+    /// ∂/∂r_ij of Σ_owned atom_energy + Σ exchange_weights · J̃ + Σ biquadratic_weights · K̃ of the
+    /// last `couplings`, (E,3) eV/Å.
     virtual void backward(std::span<const double> exchange_weights,
+                          std::span<const double> biquadratic_weights,
                           std::vector<double> &edge_gradient) = 0;
 };
 

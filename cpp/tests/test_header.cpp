@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: MIT
+//
+// The reader of the model header. tests/test_header.py runs it, through Python, on every wrong
+// field; here is what a C++ caller gets.
+#include "check.hpp"
+
+#include "spinff/error.hpp"
+#include "spinff/header.hpp"
+
+using namespace spinff;
+
+namespace {
+
+const std::string good = R"({
+  "format": "spinff-deployed-model", "format_version": 1, "backend": "torchscript",
+  "spinff_version": "0.1.0", "torch_version": "2.13.0", "nequip_version": "0.19.1",
+  "allegro_version": "0.8.3", "e3nn_version": "0.6.0", "model_class": "MSENN",
+  "terms": ["lattice", "exchange", "biquadratic"], "spin_orbit_coupling": true,
+  "moment_mode": "fixed", "type_names": ["O", "Ni"], "magnetic_types": ["Ni"],
+  "moments": {"Ni": 1.278}, "r_max": 5.0, "cutoffs": [[3.2, 4.0], [4.5, 5.0]],
+  "dtype": "float32",
+  "units": {"energy": "eV", "length": "angstrom", "moment": "bohr_magneton"},
+  "magnetic_force_scale": {"Ni": 0.824}, "training_data_sha256": "5f", "git_revision": "0",
+  "created": "2026-11-22T08:00:00+00:00", "unknown": [1, 2]
+})";
+
+/// The message for a header in which the first `old` is replaced.
+std::string message(const std::string &old, const std::string &replacement) {
+    std::string text = good;
+    text.replace(text.find(old), old.size(), replacement);
+    try {
+        parse_header(text, "model 'x'");
+    } catch (const Error &error) {
+        return error.what();
+    }
+    return "";
+}
+
+bool contains(const std::string &text, const std::string &part) {
+    return text.find(part) != std::string::npos;
+}
+
+void test_values() {
+    const ModelHeader header = parse_header(good, "model 'x'");
+    CHECK(header.num_types() == 2);
+    CHECK(!header.magnetic[0] && header.magnetic[1]);
+    CHECK(header.moments[0] == 0.0 && header.moments[1] == 1.278);
+    CHECK(header.cutoffs[1][0] == 4.5 && header.cutoffs[0][1] == 4.0);
+    CHECK(header.dtype == "float32" && header.terms.size() == 3);
+}
+
+void test_sentences() {
+    const std::string newer = message("\"format_version\": 1", "\"format_version\": 7");
+    CHECK(contains(newer, "model 'x': the file has a newer format, got format version 7"));
+    CHECK(contains(newer, "expected at most 1; update spinff"));
+    const std::string missing = message("\"dtype\"", "\"dtypo\"");
+    CHECK(contains(missing, "model 'x': header field 'dtype' is missing, got none, expected"));
+    const std::string wrong = message("\"fixed\"", "\"free\"");
+    CHECK(contains(wrong, "header field 'moment_mode' is wrong, got 'free', expected one of"));
+    CHECK(contains(message("5.0", "-5.0"), "'r_max' is wrong, got -5.0, expected a positive"));
+    CHECK(contains(message("{", "["), "the header is not a JSON object"));
+}
+
+} // namespace
+
+int main() {
+    test_values();
+    test_sentences();
+    return failures();
+}
