@@ -8,8 +8,7 @@ directions enters the energy, so the owner of atom i never needs the edge that a
 rank owns.
 """
 
-from __future__ import annotations
-
+# no postponed annotations: TorchScript reads those of buffers as they stand
 import math
 
 import torch
