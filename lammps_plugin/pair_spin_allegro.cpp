@@ -186,9 +186,11 @@ void PairSpinAllegro::map_types(int count, char **names) {
         error->all(FLERR, "{}: all names in pair_coeff are NULL, expected at least one of: {}", who,
                    list);
     }
+    // In a hybrid the unseen types are left to other styles; alone, every pair counts as set.
+    const bool alone = !utils::strmatch(force->pair_style, "^hybrid");
     for (int i = 1; i <= atom->ntypes; ++i) {
         for (int j = i; j <= atom->ntypes; ++j) {
-            setflag[i][j] = setflag[j][i] = model_type[i] >= 0 && model_type[j] >= 0;
+            setflag[i][j] = alone || (model_type[i] >= 0 && model_type[j] >= 0);
         }
     }
 }

@@ -1,6 +1,8 @@
 """pair_style spin/allegro against the same model evaluated in Python."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +11,19 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 from ase.neighborlist import neighbor_list
+from e3nn.util.jit import script
 from numpy.typing import NDArray
 
 from lammps_models import CUTOFFS, MOMENT, R_MAX, TYPES, save_model
 from lammps_tools import LammpsRun, columns, run_lmp, write_data
+from small_models import small_checkpoint
 from spinff import _core
+from spinff.export import make_header, scriptable
 
 pytestmark = pytest.mark.lammps
 
 Array = NDArray[np.float64]
 
-TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5}
 NKTV2P = 1.6021765e6
 """LAMMPS' factor from eV/Å³ to bar in units metal (src/update.cpp)."""
 
@@ -53,16 +57,17 @@ def small_triclinic() -> Atoms:
 
 
 def slab() -> Atoms:
-    """Two double layers and 20 Å of vacuum."""
+    """Two layers, 20 Å of vacuum, and in it two atoms that have no neighbours."""
     atoms = bulk("NiO", "rocksalt", 4.17, cubic=True) * (2, 2, 1)
     atoms.cell[2, 2] += 20.0
     atoms.positions[:, 2] += 3.0
+    atoms += Atoms("NiO", positions=[[0.0, 0.0, 15.5], [4.17, 4.17, 15.5]])
     return with_moments(atoms, 3)
 
 
 STRUCTURES = {"nio": nickel_oxide, "triclinic": small_triclinic, "slab": slab}
 PROCESSORS = {"nio": "", "triclinic": "", "slab": "processors 1 1 *"}
-"""The slab is cut across z, so that some ranks own nothing."""
+"""The slab is cut across z: some ranks own nothing, some only atoms without edges."""
 
 
 # === the two sides ===
@@ -89,8 +94,9 @@ class Result:
         }
 
 
-def evaluate(model: torch.jit.ScriptModule, atoms: Atoms) -> Result:
-    """The model in Python, on ASE's neighbour list."""
+def evaluate(path: Path, atoms: Atoms) -> Result:
+    """The deployed model in Python, on ASE's neighbour list."""
+    model = torch.jit.load(str(path))
     types = np.array([TYPES.index(s) for s in atoms.get_chemical_symbols()])
     i, j, vectors, r = neighbor_list("ijDd", atoms, R_MAX)
     keep = r < np.array(CUTOFFS)[types[i], types[j]]
@@ -99,20 +105,10 @@ def evaluate(model: torch.jit.ScriptModule, atoms: Atoms) -> Result:
     moments = atoms.get_initial_magnetic_moments()
     lengths = np.linalg.norm(moments, axis=1, keepdims=True)
     directions = np.divide(moments, lengths, where=lengths > 0, out=0.0 * moments)
-    outputs = model(
-        torch.tensor(vectors),
-        torch.tensor(np.stack([i, j])),
-        torch.tensor(types),
-        torch.tensor(magnetic),
-        torch.tensor(directions),
-    )
+    graph = [torch.tensor(a) for a in (vectors, np.stack([i, j]), types, magnetic)]
+    outputs = model(*graph, torch.tensor(directions))
     atom_energy, g, spin_gradient = (output.detach().numpy() for output in outputs)
-    lattice = model.couplings(
-        torch.tensor(vectors),
-        torch.tensor(np.stack([i, j])),
-        torch.tensor(types),
-        torch.tensor(magnetic),
-    )[0].numpy()
+    lattice = model.couplings(*graph)[0].numpy()
     forces = np.zeros((len(atoms), 3))
     np.add.at(forces, i, g)
     np.add.at(forces, j, -g)
@@ -183,22 +179,117 @@ def result_of(run: LammpsRun) -> Result:
     )
 
 
-@pytest.fixture(params=[torch.float64, torch.float32], ids=["float64", "float32"])
-def dtype(request: pytest.FixtureRequest) -> torch.dtype:
-    value: torch.dtype = request.param
-    return value
+# === the models ===
+
+
+def save_toy(path: Path) -> None:
+    save_model(path)
+
+
+def save_msenn(path: Path, dtype: str) -> None:
+    """A small real network with random weights."""
+    checkpoint = small_checkpoint(
+        model_dtype=dtype,
+        moments={"Ni": MOMENT},
+        r_max=R_MAX,
+        per_edge_type_cutoff={
+            name: dict(zip(TYPES, row, strict=True))
+            for name, row in zip(TYPES, CUTOFFS, strict=True)
+        },
+    )
+    text = make_header(checkpoint).to_json()
+    module = script(scriptable(checkpoint), in_place=False)
+    torch.jit.save(module, str(path), {"spinff.json": text})
+
+
+MODELS: dict[str, tuple[Callable[[Path], None], float]] = {
+    "toy": (save_toy, 1e-10),
+    "msenn64": (partial(save_msenn, dtype="float64"), 1e-10),
+    "msenn32": (partial(save_msenn, dtype="float32"), 2e-5),
+}
+"""How to write each model, and the relative deviation allowed."""
 
 
 # === tests ===
 
 
 @pytest.mark.parametrize("name", STRUCTURES)
+@pytest.mark.parametrize("kind", MODELS)
 def test_agrees_with_python_on_any_number_of_ranks(
-    name: str, dtype: torch.dtype, tmp_path: Path
+    name: str, kind: str, tmp_path: Path
 ) -> None:
+    save, tolerance = MODELS[kind]
+    save(tmp_path / "model.pth")
     atoms = STRUCTURES[name]()
-    expected = evaluate(save_model(tmp_path / "model.pth", dtype), atoms)
+    expected = evaluate(tmp_path / "model.pth", atoms)
     for nranks in (1, 2, 4, 8):
         run = run_structure(atoms, tmp_path, nranks, PROCESSORS[name])
         for quantity, deviation in expected.deviation(result_of(run)).items():
-            assert deviation < TOLERANCE[dtype], (nranks, quantity)
+            assert deviation < tolerance, (nranks, quantity)
+
+
+def spins_of(run: LammpsRun) -> Array:
+    """Moments (N,3), µB, of the last frame."""
+    frame = run.dump()[-1]
+    directions = columns(frame, "c_spins[2]", "c_spins[3]", "c_spins[4]")
+    return directions * frame["c_spins[1]"][:, None]
+
+
+def test_spins_turn_while_the_lattice_rests(tmp_path: Path) -> None:
+    """Couplings of a lattice at rest are kept; forces and fields follow the spins."""
+    save_model(tmp_path / "model.pth")
+    atoms = nickel_oxide()
+    before = evaluate(tmp_path / "model.pth", atoms)
+    write_data(atoms, tmp_path / "structure.data", TYPES)
+    text = INPUT.format(processors="", extra="").replace(
+        "run 0", "min_style spin\nmin_modify discrete_factor 10.0\nminimize 0 0 3 100"
+    )
+    run = run_lmp(text, 2, tmp_path)
+    atoms.set_initial_magnetic_moments(spins_of(run))
+    after = evaluate(tmp_path / "model.pth", atoms)
+    assert after.energy < before.energy - 1e-3
+    assert before.deviation(after)["forces"] > 1e-4
+    for quantity, deviation in after.deviation(result_of(run)).items():
+        assert deviation < 1e-10, quantity
+
+
+@pytest.mark.parametrize("hybrid", [False, True])
+def test_type_that_the_model_does_not_see(hybrid: bool, tmp_path: Path) -> None:
+    """NULL: those atoms feel nothing and are not felt."""
+    save_model(tmp_path / "model.pth")
+    atoms = nickel_oxide()
+    without = evaluate(tmp_path / "model.pth", atoms)
+    helium = Atoms("He2", positions=atoms.positions[:2] + 0.6)
+    write_data(atoms + helium, tmp_path / "structure.data", (*TYPES, "He"))
+    text = INPUT.format(processors="", extra="").replace("Ni O\n", "Ni O NULL\n")
+    if hybrid:
+        text = text.replace("pair_style ", "pair_style hybrid/overlay zero 3.0 ")
+        text = text.replace("* * model.pth", "* * spin/allegro model.pth")
+        text = text.replace("timestep", "pair_coeff * * zero\ntimestep")
+    run = run_lmp(text, 2, tmp_path)
+    got = result_of(run)
+    assert np.all(got.forces[-2:] == 0.0)
+    assert np.all(got.atom_energy[-2:] == 0.0)
+    trimmed = Result(
+        **{
+            name: value[:32] if name in ("atom_energy", "forces", "fm") else value
+            for name, value in vars(got).items()
+        }
+    )
+    for quantity, deviation in without.deviation(trimmed).items():
+        assert deviation < 1e-10, quantity
+
+
+def test_restart_needs_the_pair_commands_again(tmp_path: Path) -> None:
+    """As with other learned potentials, the restart file does not name the model."""
+    save_model(tmp_path / "model.pth")
+    atoms = nickel_oxide()
+    first = run_structure(atoms, tmp_path, 2, extra="")
+    text = INPUT.format(processors="", extra="") + "write_restart state\n"
+    write_data(atoms, tmp_path / "structure.data", TYPES)
+    run_lmp(text, 2, tmp_path)
+    again = run_lmp(
+        text.replace("read_data structure.data", "read_restart state"), 1, tmp_path
+    )
+    deviations = result_of(first).deviation(result_of(again))
+    assert max(deviations.values()) < 1e-10
