@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include "pair_spin_allegro.h"
 
+#include "fix_spin_sib.h"
+
 #include "atom.h"
 #include "comm.h"
 #include "error.h"
@@ -10,6 +12,7 @@
 #include "modify.h"
 #include "neigh_list.h"
 #include "neighbor.h"
+#include "output.h"
 #include "update.h"
 
 #include "spinff/error.hpp"
@@ -219,6 +222,13 @@ void PairSpinAllegro::init_style() {
         }
     }
     neighbor->add_request(this, NeighConst::REQ_FULL);
+    only_spins_move = update->whichflag == 1;
+    for (const auto *fix : modify->get_fix_list()) {
+        const bool spins_only = dynamic_cast<const FixSpinSIB *>(fix) != nullptr ||
+                                utils::strmatch(fix->style, "^precession/spin$") ||
+                                utils::strmatch(fix->style, "^setforce/spin$");
+        only_spins_move = only_spins_move && spins_only;
+    }
     moments_checked = false;
     couplings_kept = couplings_current = false;
 }
@@ -325,7 +335,8 @@ void PairSpinAllegro::update_couplings() {
     collect_edges();
     couplings_current = true;
     // A lattice at rest gives the same graph again, and the network the same answer.
-    if (couplings_kept && geometry == previous) {
+    lattice_rests = couplings_kept && geometry == previous;
+    if (lattice_rests) {
         return;
     }
     try {
@@ -370,7 +381,7 @@ void PairSpinAllegro::compute(int eflag, int vflag) {
     check_spins();
     tally_energy();
     add_spin_field();
-    if (geometry.edge_vectors.empty()) {
+    if (geometry.edge_vectors.empty() || !forces_are_read()) {
         return;
     }
     exchange_weight.resize(9 * pairs.size());
@@ -383,6 +394,13 @@ void PairSpinAllegro::compute(int eflag, int vflag) {
     }
     check_gradient();
     tally_forces();
+}
+
+/// Whether anything can notice the forces of this step. Output of any kind is due at output->next;
+/// setup is asked for forces whatever follows.
+bool PairSpinAllegro::forces_are_read() const {
+    return !(only_spins_move && lattice_rests) || vflag_either || update->setupflag ||
+           output->next <= update->ntimestep;
 }
 
 /// Per-atom energies: the lattice part and, in emag too, the atom's half of its couplings.

@@ -11,6 +11,8 @@
 //      atoms within the model's cutoffs; forward pass; atom energies, J̃ and K̃ are kept.
 //   2. add_spin_field: fm += −(1/ħ) ∂E_S/∂e from the kept couplings, any number of times.
 //   3. compute: energies, fm, and the forces by one backward pass with the weights ∂E/∂J̃, ∂E/∂K̃.
+// With the lattice at rest the pass of step 1 is kept; in a run of nothing but spins the backward
+// pass is left out too, except where forces are written, and no step calls the network.
 //
 // An edge belongs to the rank that owns its centre, so Σ over ranks counts every directed edge
 // once; forces and fields on ghosts travel back with LAMMPS' own reverse communication.
@@ -69,6 +71,7 @@ class PairSpinAllegro : public PairSpin, public spinff::SpinFieldProvider {
     void collect_edges();
     void collect_edges_of(int centre_row);
     int row_of(int atom);
+    bool forces_are_read() const;
     spinff::ExchangeView view() const;
     void check_spins() const;
     void check_moments();
@@ -94,6 +97,8 @@ class PairSpinAllegro : public PairSpin, public spinff::SpinFieldProvider {
     spinff::Couplings couplings;
     bool couplings_kept = false;    // the couplings belong to `previous`
     bool couplings_current = false; // ... and to this step: compute() need not ask again
+    bool lattice_rests = false;     // `geometry` is that of the call before
+    bool only_spins_move = false;   // no fix of this run reads or uses forces
     bool moments_checked = false;
     std::vector<double> exchange_weight;    // ∂E/∂J̃ of each pair
     std::vector<double> biquadratic_weight; // ∂E/∂K̃

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // What LAMMPS calls when it loads spinffplugin.so: registers the styles.
+#include "fix_spin_sib.h"
 #include "pair_spin_allegro.h"
 #include "plugin_api.h"
 
 #include "comm.h"
 #include "error.h"
 #include "lammps.h"
-
-#if __has_include("fix_spin_sib.h")
-#include "fix_spin_sib.h"
-#define SPINFF_WITH_FIX_SPIN_SIB
-#endif
 
 using namespace LAMMPS_NS;
 
@@ -21,11 +17,9 @@ void *create_pair_spin_allegro(void *lmp) {
     return static_cast<Pair *>(new PairSpinAllegro(static_cast<LAMMPS *>(lmp)));
 }
 
-#ifdef SPINFF_WITH_FIX_SPIN_SIB
 void *create_fix_spin_sib(void *lmp, int narg, char **arg) {
     return static_cast<Fix *>(new FixSpinSIB(static_cast<LAMMPS *>(lmp), narg, arg));
 }
-#endif
 
 /// Whether the layouts this plugin was compiled with are those of the running LAMMPS.
 bool matches(LAMMPS *lmp) {
@@ -63,11 +57,9 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *l
     plugin.creator.v1 = &create_pair_spin_allegro;
     register_plugin(&plugin, lmp);
 
-#ifdef SPINFF_WITH_FIX_SPIN_SIB
     plugin.style = "fix";
     plugin.name = "spin/sib";
     plugin.info = "spinff: semi-implicit integration of spins";
     plugin.creator.v2 = &create_fix_spin_sib;
     register_plugin(&plugin, lmp);
-#endif
 }

@@ -253,6 +253,26 @@ def test_spins_turn_while_the_lattice_rests(tmp_path: Path) -> None:
         assert deviation < 1e-10, quantity
 
 
+def test_a_run_of_spins_alone_writes_the_forces_it_would_have(tmp_path: Path) -> None:
+    """Forces that nobody reads are not computed; another fix might read them."""
+    save_model(tmp_path / "model.pth")
+    write_data(nickel_oxide(), tmp_path / "structure.data", TYPES)
+    text = INPUT.format(processors="", extra="").replace("thermo 1\n", "thermo 10\n")
+    text = text.replace("all custom 1 dump", "all custom 4 dump")
+    text = text.replace("run 0", "fix spins all spin/sib alpha 0.1\n{}run 11")
+    lazy = run_lmp(text.format(""), 2, tmp_path)
+    lazy_frames = lazy.dump()
+    reader = "fix reader all ave/atom 1 1 1 fx\n"
+    eager = run_lmp(text.format(reader), 2, tmp_path)
+    assert [frame["step"][0] for frame in lazy_frames] == [0, 4, 8]
+    for one, other in zip(lazy_frames, eager.dump(), strict=True):
+        for name, values in one.items():
+            np.testing.assert_allclose(other[name], values, rtol=1e-10, atol=1e-10)
+        assert np.abs(columns(one, "fx", "fy", "fz")).max() > 0.1
+    for name, values in lazy.thermo[0].items():
+        np.testing.assert_allclose(eager.thermo[0][name], values, rtol=1e-10)
+
+
 @pytest.mark.parametrize("hybrid", [False, True])
 def test_type_that_the_model_does_not_see(hybrid: bool, tmp_path: Path) -> None:
     """NULL: those atoms feel nothing and are not felt."""
