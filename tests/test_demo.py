@@ -139,8 +139,23 @@ def test_the_model_is_compared_pair_by_pair() -> None:
     model = SimpleNamespace(header=header, module=SimpleNamespace(couplings=one_sided))
     result = couplings.compare(model, hamiltonian, [frame, frame])
     assert len(result.distance) == 2 * len(exact.pairs)
-    assert len(np.unique(result.centre)) == 16
+    assert len(np.unique(result.pairs[:, 0])) == 16
     np.testing.assert_allclose(result.model, result.true, atol=1e-9)
+
+
+def test_images_are_summed() -> None:
+    one = np.eye(3)
+    pairs = couplings.Comparison(
+        pairs=np.array([[0, 1], [1, 0], [0, 1]]),
+        distance=np.array([3.0, 4.0, 2.0]),
+        true=np.array([one, 2 * one, 4 * one]),
+        model=np.array([8 * one, 0 * one, one]),
+    )
+    sums = couplings.sum_images(pairs)
+    assert sums.pairs.tolist() == [[0, 1], [1, 0]]
+    np.testing.assert_allclose(sums.distance, [2, 4])
+    np.testing.assert_allclose(couplings.isotropic(sums.true), [5, 2])
+    np.testing.assert_allclose(couplings.isotropic(sums.model), [9, 0])
 
 
 # === the report ===
@@ -152,7 +167,7 @@ def perfect_shells() -> couplings.Comparison:
     exact = hamiltonian.exchange(couplings.perfect_crystal(hamiltonian))
     distance = np.linalg.norm(exact.vectors, axis=1)
     tensors = 1000 * exact.tensors
-    return couplings.Comparison(exact.pairs[:, 0], distance, tensors, tensors)
+    return couplings.Comparison(exact.pairs, distance, tensors, tensors)
 
 
 def test_shells_of_the_crystal() -> None:
@@ -187,12 +202,8 @@ def test_order_is_measured_along_its_own_direction() -> None:
 def results() -> report.Results:
     """Small made-up results."""
     shells = perfect_shells()
-    runs = [
-        report.Dynamics(
-            temperature, 8, thermo([[0, 0, 1], [0, 0, 0.9]], [[0, 0, -1], [0, 0, -0.9]])
-        )
-        for temperature in (100.0, 600.0)
-    ]
+    columns = thermo([[0, 0, 1], [0, 0, 0.9]], [[0, 0, -1], [0, 0, -0.9]])
+    runs = [report.Dynamics(t, 20.0, 8, columns) for t in (100.0, 600.0)]
     errors = {
         "n_frames": 3,
         "energy_mae_mev_per_atom": 0.123,

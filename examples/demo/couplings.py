@@ -23,8 +23,8 @@ Array = NDArray[np.float64]
 class Comparison:
     """Exchange tensors of the same directed pairs, in meV."""
 
-    centre: NDArray[np.int64]
-    """(P,) atom i of each pair; frames follow each other."""
+    pairs: NDArray[np.int64]
+    """(P, 2) atoms i and j; frames follow each other."""
     distance: Array
     """(P,) Å."""
     true: Array
@@ -40,7 +40,7 @@ def compare(
 
     A model's tensor of a pair is (J̃_ij + J̃_jiᵀ)/2: the energy holds only that.
     """
-    centre, distance, true, found = [], [], [], []
+    pairs, distance, true, found = [], [], [], []
     offset = 0
     for frame in frames:
         exact = reference.exchange(frame)
@@ -52,14 +52,29 @@ def compare(
             back = _key(frame, pair[1], pair[0], -vector)
             if key not in tensors or back not in tensors:
                 continue  # at the cutoff, where both are zero but for rounding
-            centre.append(offset + pair[0])
+            pairs.append(offset + pair)
             distance.append(np.linalg.norm(vector))
             true.append(1000.0 * tensor)
             found.append(500.0 * (tensors[key] + tensors[back].T))
         offset += len(frame)
     return Comparison(
-        np.array(centre), np.array(distance), np.array(true), np.array(found)
+        np.array(pairs), np.array(distance), np.array(true), np.array(found)
     )
+
+
+def sum_images(pairs: Comparison) -> Comparison:
+    """The tensors of each two atoms, summed over the periodic images of the second.
+
+    The images carry one spin, so the energy of the cell holds this sum only: a model
+    may share it out among the images as it likes, where symmetry lets it.
+    """
+    atoms, row = np.unique(pairs.pairs, axis=0, return_inverse=True)
+    nearest = np.full(len(atoms), np.inf)
+    np.minimum.at(nearest, row, pairs.distance)
+    true, model = np.zeros((2, len(atoms), 3, 3))
+    np.add.at(true, row, pairs.true)
+    np.add.at(model, row, pairs.model)
+    return Comparison(atoms, nearest, true, model)
 
 
 def perfect_crystal(reference: ReferenceHamiltonian) -> Atoms:

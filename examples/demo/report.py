@@ -10,7 +10,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from couplings import Comparison, anisotropic, dm_vectors, isotropic
+from couplings import Comparison, anisotropic, dm_vectors, isotropic, sum_images
 from numpy.typing import NDArray
 
 mpl.use("Agg")
@@ -30,7 +30,9 @@ class Dynamics:
     """One run of LAMMPS."""
 
     temperature: float
-    """K, of the thermostats."""
+    """K, of the spins' thermostat."""
+    lattice_temperature: float
+    """K, of the lattice's."""
     n_atoms: int
     thermo: Thermo
     """Columns of ``examples/nio/in.nio``."""
@@ -89,7 +91,7 @@ def shell_rows(shells: Comparison) -> list[tuple[float, int, float, float]]:
     """Distance, neighbours, true J and model's J of each shell of a crystal."""
     rounded = np.round(shells.distance, 3)
     true, model = isotropic(shells.true), isotropic(shells.model)
-    atoms = len(np.unique(shells.centre))
+    atoms = len(np.unique(shells.pairs[:, 0]))
     return [
         (
             float(d),
@@ -133,7 +135,7 @@ def machine() -> str:
 
 
 def plot_exchange(held_out: Comparison, path: Path) -> None:
-    """J against distance, and parity of J and D, of the held-out frames."""
+    """J against distance, parity of D and Γ, of the held-out frames."""
     figure, (left, middle, right) = plt.subplots(1, 3, figsize=(12, 3.8))
     left.plot(
         held_out.distance, isotropic(held_out.model), ".", ms=3, color="tab:blue",
@@ -147,9 +149,9 @@ def plot_exchange(held_out: Comparison, path: Path) -> None:
     left.set(xlabel="distance (Å)", ylabel="J (meV), > 0 antiferromagnetic")
     left.set_title("isotropic exchange", fontsize=10)
     left.legend(frameon=False)
-    _parity(middle, isotropic(held_out.true), isotropic(held_out.model), "J")
-    true, model = dm_vectors(held_out.true), dm_vectors(held_out.model)
-    _parity(right, true, model, "D, component")
+    sums = sum_images(held_out)
+    _parity(middle, dm_vectors(sums.true), dm_vectors(sums.model), "D")
+    _parity(right, anisotropic(sums.true), anisotropic(sums.model), "Γ")
     _save(figure, path)
 
 
@@ -158,7 +160,8 @@ def _parity(axis: plt.Axes, true: Array, model: Array, name: str) -> None:
     axis.plot(limits, limits, color="0.7", linewidth=1, zorder=0)
     axis.plot(true.ravel(), model.ravel(), ".", ms=3, alpha=0.4)
     axis.set(xlabel="generator (meV)", ylabel="model (meV)")
-    axis.set_title(f"{name}: error {_rms(model - true):.2g} meV rms", fontsize=10)
+    title = f"components of {name}: error {_rms(model - true):.2g} meV rms"
+    axis.set_title(title, fontsize=10)
 
 
 def plot_energy(runs: Sequence[Dynamics], path: Path) -> None:
@@ -175,7 +178,6 @@ def plot_energy(runs: Sequence[Dynamics], path: Path) -> None:
         )
         right.plot(time, run.thermo["Temp"], color=colour, label="lattice")
         right.plot(time, run.thermo["c_mall[6]"], ":", color=colour, label="spins")
-        right.axhline(run.temperature, color=colour, lw=0.6, zorder=0)
     left.set(xlabel="time (ps)", ylabel="potential energy (meV/atom)")
     left.set_title("energy above the ordered crystal", fontsize=10)
     left.legend(frameon=False)
@@ -234,16 +236,18 @@ def _sections(r: Results) -> list[str]:
                 for d, n, t, m in shell_rows(r.shells)
             ],
         ),
-        "The same on every pair of the held-out frames, displaced and strained:",
+        "The tensors in the held-out frames, displaced and strained. The images of an "
+        "atom carry one spin in these cells of 16 atoms, so that the labels hold "
+        "only the sum over the images: that sum is compared.",
         _table(
             ("part of the exchange tensor", "true rms (meV)", "error rms (meV)"),
             [
                 (name, f"{t:.3g}", f"{e:.2g}")
-                for name, t, e in component_rows(r.held_out)
+                for name, t, e in component_rows(sum_images(r.held_out))
             ],
         ),
         "![exchange](exchange.png)",
-        f"## Spin–lattice dynamics of NiO at {temperatures} K",
+        f"## Spin–lattice dynamics of NiO, spins at {temperatures} K",
         _dynamics_text(r),
         _dynamics_table(runs),
         "![energy](energy.png)",
@@ -298,8 +302,10 @@ def _error_table(errors: Mapping[str, object]) -> str:
 def _dynamics_text(r: Results) -> str:
     picoseconds = r.dynamics[0].thermo["Time"][-1]
     return (
-        "Lattice and spins start ordered and are coupled to a heat bath of the same "
-        f"temperature. {picoseconds:.2g} ps are too short for equilibrium, above all "
+        "The spins start ordered and take up heat from a bath of that temperature, "
+        f"the atoms from one of {r.dynamics[0].lattice_temperature:g} K: the potential "
+        "was trained on atoms near their sites, and a hotter lattice leaves what it "
+        f"knows. {picoseconds:.2g} ps are too short for equilibrium, above all "
         "near and above the Néel temperature (525 K in experiment), where the order "
         "decays slowly, and the cell is small: read the curves as the way the spins "
         "take up heat, not as thermal averages."
@@ -310,17 +316,17 @@ def _dynamics_table(runs: Sequence[Dynamics]) -> str:
     return (
         _table(
             (
-                "bath (K)",
-                "lattice (K)",
+                "bath of the spins (K)",
                 "spins (K)",
+                "lattice (K)",
                 "staggered magnetisation",
                 "potential energy gained (meV/atom)",
             ),
             [
                 (
                     f"{run.temperature:g}",
-                    f"{second_half(run.thermo['Temp']):.0f}",
                     f"{second_half(run.thermo['c_mall[6]']):.0f}",
+                    f"{second_half(run.thermo['Temp']):.0f}",
                     f"{second_half(staggered(run.thermo)):.3f}",
                     f"{_energy_gained(run):.1f}",
                 )

@@ -89,9 +89,10 @@ def run(
             ) from error
         status = _wait(process, start, log, progress, heartbeat)
     if status != 0:
+        name = f"{Path(words[0]).name} {words[1]} …"
         raise StageError(
-            f"'{' '.join(words[:2])} …' ended with status {status}; its output is in "
-            f"{log}, which ends with:\n{last_lines(_text(log))}"
+            f"'{name}' ended with status {status}; its output is in {log}, which ends "
+            f"with:\n{last_lines(_text(log))}"
         )
 
 
