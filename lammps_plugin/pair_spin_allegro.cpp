@@ -351,7 +351,7 @@ void PairSpinAllegro::update_couplings() {
                              couplings);
         }
     } catch (const std::exception &exception) {
-        error->one(FLERR, "{}: {}", who, exception.what());
+        error->one(FLERR, std::string(exception.what()));
     }
     check_couplings();
     previous = geometry;
@@ -390,7 +390,7 @@ void PairSpinAllegro::compute(int eflag, int vflag) {
     try {
         model->backward(exchange_weight, biquadratic_weight, edge_gradient);
     } catch (const std::exception &exception) {
-        error->one(FLERR, "{}: {}", who, exception.what());
+        error->one(FLERR, std::string(exception.what()));
     }
     check_gradient();
     tally_forces();

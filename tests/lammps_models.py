@@ -149,13 +149,17 @@ def save_model(
     return model
 
 
-def save_broken_model(path: Path, threshold: float) -> None:
-    """A model whose energy is NaN once two atoms are closer than ``threshold`` (Å)."""
+def save_broken_model(path: Path, threshold: float = 0.0, fails: bool = False) -> None:
+    """A model whose energy is NaN once two atoms are closer than ``threshold`` (Å).
+
+    Or one that raises an error whatever it is given.
+    """
 
     class Broken(ToyModel):
         def __init__(self) -> None:
             super().__init__(torch.float64)
             self.threshold = threshold
+            self.columns = 4 if fails else 3
 
         @torch.jit.export
         def couplings(
@@ -165,6 +169,7 @@ def save_broken_model(path: Path, threshold: float) -> None:
             types: torch.Tensor,
             magnetic_edges: torch.Tensor,
         ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+            edge_vectors = edge_vectors.view(-1, self.columns)
             r = torch.linalg.vector_norm(edge_vectors, dim=1)
             poison = torch.where(r < self.threshold, float("nan"), 0.0)
             energy = torch.zeros(types.size(0), dtype=torch.float64)

@@ -110,6 +110,10 @@ def script_without_methods(good: Path, bad: Path) -> None:
     torch.jit.save(module, str(bad), _extra_files={"spinff.json": text})
 
 
+def failing_network(good: Path, bad: Path) -> None:
+    save_broken_model(bad, fails=True)
+
+
 def other_zip(good: Path, bad: Path) -> None:
     with zipfile.ZipFile(bad, "w") as archive:
         archive.writestr("readme.txt", "hello")
@@ -134,6 +138,7 @@ FILES: list[tuple[Callable[[Path, Path], None], str]] = [
     (checkpoint, "'bad.pth' is of another kind, got a checkpoint"),
     (plain_script, "got a TorchScript model without the header spinff.json"),
     (script_without_methods, "'bad.pth' has no method 'couplings'"),
+    (failing_network, "the network failed, got: RuntimeError: "),
     (other_zip, "'bad.pth' is of another kind, got a zip archive that is not torch's"),
     (newer, "'bad.pth': the file has a newer format, got format version 2"),
     (free_moments, "'bad.pth': header field 'moment_mode' is wrong, got 'free'"),
@@ -148,11 +153,10 @@ def test_bad_file(
     make: Callable[[Path, Path], None], sentence: str, model_file: Path, tmp_path: Path
 ) -> None:
     make(model_file, tmp_path / "bad.pth")
-    who = "pair_style spin/allegro: model file "
     run = run_lmp(changed("model.pth", "bad.pth"), 1, tmp_path, check=False)
     assert run.returncode != 0
     message = next(line for line in run.log.splitlines() if line.startswith("ERROR: "))
-    assert message.startswith("ERROR: " + who)
+    assert message.startswith("ERROR: pair_style spin/allegro: ")
     assert sentence in message
     for part in (", got", "expected", "; "):
         assert part in message

@@ -26,11 +26,18 @@ namespace {
 
 using caffe2::serialize::PyTorchStreamReader;
 
-/// torch's messages carry a stack trace and a source listing; their first line is the message.
-std::string first_line(const std::exception &exception) {
-    const auto *torch_error = dynamic_cast<const c10::Error *>(&exception);
-    const std::string text = torch_error ? torch_error->what_without_backtrace() : exception.what();
-    return text.substr(0, text.find('\n'));
+/// The message inside what torch throws: its own errors begin with it and go on with a stack trace,
+/// those of the TorchScript interpreter begin with a source listing and end with it.
+std::string message_of(const std::exception &exception) {
+    if (const auto *error = dynamic_cast<const c10::Error *>(&exception)) {
+        const std::string text = error->what_without_backtrace();
+        return text.substr(0, text.find('\n'));
+    }
+    const std::string text = exception.what();
+    const auto end = text.find_last_not_of('\n') + 1;
+    const auto begin = text.rfind('\n', end == 0 ? 0 : end - 1);
+    return begin == std::string::npos ? text.substr(0, end)
+                                      : text.substr(begin + 1, end - begin - 1);
 }
 
 /// Says what a zip archive without our header is, as far as its records tell.
@@ -61,53 +68,63 @@ std::string read_header_text(const std::string &path, const std::string &who) {
     char magic[2] = {0, 0};
     if (!file || !file.read(magic, 2)) {
         throw Error(
-            who + ": model file '" + path + "' cannot be read, got: " +
+            who + " cannot be read, got: " +
             (file.is_open() ? "an empty file or a folder" : std::strerror(errno)) +
             ", expected a deployed model; give the path of a file written by spinff deploy");
     }
     if (magic[0] != 'P' || magic[1] != 'K') {
-        throw Error(who + ": model file '" + path +
-                    "' is of another kind, got a file that is no archive, expected a deployed "
-                    "model; write one with spinff deploy");
+        throw Error(who + " is of another kind, got a file that is no archive, expected a deployed "
+                          "model; write one with spinff deploy");
     }
     try {
         PyTorchStreamReader archive(path);
         if (!archive.hasRecord("extra/spinff.json")) {
-            throw Error(who + ": model file '" + path + "' is of another kind, got " +
-                        kind_of_archive(archive) +
+            throw Error(who + " is of another kind, got " + kind_of_archive(archive) +
                         ", expected a deployed model; write one with spinff deploy");
         }
         const auto [data, size] = archive.getRecord("extra/spinff.json");
         return {static_cast<const char *>(data.get()), size};
     } catch (const c10::Error &) {
         if (has_end_of_zip(file)) {
-            throw Error(who + ": model file '" + path +
-                        "' is of another kind, got a zip archive that is not torch's, expected a "
+            throw Error(who +
+                        " is of another kind, got a zip archive that is not torch's, expected a "
                         "deployed model; write one with spinff deploy");
         }
-        throw Error(who + ": model file '" + path +
-                    "' is truncated, got an archive without its end, expected a deployed model; "
+        throw Error(who +
+                    " is truncated, got an archive without its end, expected a deployed model; "
                     "copy the file again or deploy the model again");
+    }
+}
+
+/// Runs a part of the network; what torch throws becomes one sentence.
+template <typename F>
+auto guarded(const std::string &who, F part) {
+    try {
+        return part();
+    } catch (const std::exception &exception) {
+        throw Error(who + ": the network failed, got: " + message_of(exception) +
+                    ", expected no error; deploy the model again, or report this");
     }
 }
 
 class TorchScriptModel final : public Model {
   public:
+    /// `who` begins every message and names the file.
     TorchScriptModel(const std::string &path, const std::string &device_name, ModelHeader header,
-                     const std::string &who)
-        : header_(std::move(header)), device(device_name) {
+                     std::string who)
+        : header_(std::move(header)), who(std::move(who)), device(device_name) {
         try {
             module = torch::jit::load(path, device);
         } catch (const std::exception &exception) {
-            throw Error(who + ": model file '" + path + "' cannot be loaded on device " +
-                        device_name + " (written with torch " + header_.torch_version +
-                        "), got: " + first_line(exception) +
+            throw Error(this->who + " cannot be loaded on device " + device_name +
+                        " (written with torch " + header_.torch_version +
+                        "), got: " + message_of(exception) +
                         ", expected a whole TorchScript model; copy the file again, or deploy the "
                         "model again with this torch");
         }
         if (!module.find_method("couplings")) {
-            throw Error(who + ": model file '" + path +
-                        "' has no method 'couplings', got a header without its network, expected "
+            throw Error(this->who +
+                        " has no method 'couplings', got a header without its network, expected "
                         "the network too; deploy the model again");
         }
         module.eval();
@@ -133,14 +150,15 @@ class TorchScriptModel final : public Model {
         // the shapes it sees. Without it no step stalls, and each is faster (NiO, 256 atoms, one
         // core: 60 ms from the first step, against 83 ms after first steps of 183 and 97 ms).
         const torch::jit::GraphOptimizerEnabledGuard as_written(false);
-        const auto output =
-            module
+        const auto output = guarded(who, [&] {
+            return module
                 .get_method("couplings")({edge_vectors, upload(graph.edge_index, {2, n_edges}),
                                           upload(graph.types, {n_atoms}),
                                           upload(graph.magnetic_edges, {n_magnetic})})
                 .toTuple();
+        });
         if (output->elements().size() != 3) {
-            throw Error("deployed model: 'couplings' is wrong, got " +
+            throw Error(who + ": method 'couplings' is wrong, got " +
                         std::to_string(output->elements().size()) +
                         " outputs, expected energy, exchange and biquadratic; deploy the model "
                         "again");
@@ -175,9 +193,11 @@ class TorchScriptModel final : public Model {
             return;
         }
         // The graph is kept: with the lattice at rest the next step differs only in its weights.
-        const auto gradient = torch::autograd::grad(outputs, {edge_vectors}, weights,
-                                                    /*retain_graph=*/true, /*create_graph=*/false,
-                                                    /*allow_unused=*/true)[0];
+        const auto gradient = guarded(who, [&] {
+            return torch::autograd::grad(outputs, {edge_vectors}, weights,
+                                         /*retain_graph=*/true, /*create_graph=*/false,
+                                         /*allow_unused=*/true)[0];
+        });
         if (gradient.defined()) {
             download(gradient, edge_vectors.sizes(), "edge_gradient", edge_gradient);
         }
@@ -192,10 +212,10 @@ class TorchScriptModel final : public Model {
             .to(device, type, /*non_blocking=*/false, /*copy=*/true);
     }
 
-    static void download(const torch::Tensor &tensor, at::IntArrayRef shape, const char *name,
-                         std::vector<double> &values) {
+    void download(const torch::Tensor &tensor, at::IntArrayRef shape, const char *name,
+                  std::vector<double> &values) const {
         if (tensor.scalar_type() != torch::kFloat64 || tensor.sizes() != shape) {
-            throw Error(std::string("deployed model: output '") + name + "' is wrong, got " +
+            throw Error(who + ": output '" + name + "' is wrong, got " +
                         c10::str(tensor.scalar_type(), " ", tensor.sizes()) + ", expected " +
                         c10::str(torch::kFloat64, " ", shape) + "; deploy the model again");
         }
@@ -205,6 +225,7 @@ class TorchScriptModel final : public Model {
     }
 
     ModelHeader header_;
+    std::string who;
     torch::Device device;
     torch::jit::Module module;
     torch::Tensor edge_vectors;
@@ -254,14 +275,14 @@ int limit_threads(int ranks_on_node) {
 
 std::unique_ptr<Model> load_model(const std::string &path, const std::string &device,
                                   const std::string &who) {
-    ModelHeader header =
-        parse_header(read_header_text(path, who), who + ": model file '" + path + "'");
+    const std::string name = who + ": model file '" + path + "'";
+    ModelHeader header = parse_header(read_header_text(path, name), name);
     const torch::Device target(device);
     if (target.is_cuda()) {
         // Before anything is allocated: otherwise every process opens a context on GPU 0.
         c10::impl::VirtualGuardImpl(torch::kCUDA).setDevice(target);
     }
-    return std::make_unique<TorchScriptModel>(path, device, std::move(header), who);
+    return std::make_unique<TorchScriptModel>(path, device, std::move(header), name);
 }
 
 } // namespace spinff
