@@ -13,6 +13,7 @@ import torch
 import yaml
 from nequip.data import AtomicDataDict
 
+from small_models import structure
 from spinff import fields
 from spinff.data import SpinDataModule
 from spinff.data.reference import reference
@@ -21,6 +22,7 @@ from spinff.export import load_model
 from spinff.training import LabelledInMeV, SpinLoss, SpinStatistics
 from spinff.training.config import check_config
 from spinff.training.run import train
+from test_symmetry import OPERATIONS, equivariance_error
 
 _MAIN = "import sys; from spinff.cli.main import main; sys.exit(main())"
 CONFIG = Path(__file__).with_name("small_train.yaml")
@@ -66,6 +68,15 @@ def test_a_run_leaves_a_model_with_its_data_hash(
     assert len(model.header.training_data_sha256) == 64
     full, kept = (run_directory / name for name in ("best.ckpt", "model.pth"))
     assert kept.stat().st_size < full.stat().st_size
+
+
+def test_a_float32_model_deployed_as_float64_is_symmetric_to_float64(
+    run_directory: Path,
+) -> None:
+    model = load_model(run_directory / "model.pth", dtype="float64")
+    assert model.header.dtype == "float64"
+    error = equivariance_error(model, structure(), OPERATIONS["rotation"])
+    assert error < 1e-12
 
 
 def test_resume_gives_the_weights_of_a_run_that_was_not_stopped(
@@ -202,9 +213,7 @@ def test_a_target_that_cannot_be_imported_is_a_sentence(tmp_path: Path) -> None:
     config = changed_config(
         tmp_path, "training_module", "model", "_target_", value="spinff.models.MSEN"
     )
-    with pytest.raises(
-        SpinffError, match=r"cannot be imported, got 'spinff"
-    ):
+    with pytest.raises(SpinffError, match=r"cannot be imported, got 'spinff"):
         check_config(config)
 
 

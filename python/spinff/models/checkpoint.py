@@ -115,6 +115,12 @@ def _rebuild(config: dict[str, Any], trained: GraphModel) -> GraphModel:
     arguments = {key: value for key, value in config.items() if key != "_target_"}
     with override_model_compile_mode("eager"):
         model = get_method(config["_target_"])(**arguments)
-    model.load_state_dict(trained.state_dict())
     assert isinstance(model, GraphModel)
+    # Weights only. Buffers are constants, such as Clebsch–Gordan coefficients, that the
+    # builder makes in the new type: those of a float32 network would leave a float64
+    # one symmetric to 1e-8.
+    weights = dict(trained.named_parameters())
+    with torch.no_grad():
+        for name, weight in model.named_parameters():
+            weight.copy_(weights[name])
     return model
