@@ -181,7 +181,7 @@ def thermo(up: list[list[float]], down: list[list[float]]) -> dict[str, np.ndarr
     """Columns of in.nio for some magnetisations of the sublattices."""
     n = len(up)
     columns = {"Step": 5.0 * np.arange(n), "Time": 0.005 * np.arange(n)}
-    columns |= {"Temp": np.full(n, 90.0), "c_mall[6]": np.full(n, 80.0)}
+    columns["Temp"] = np.full(n, 90.0)
     columns["PotEng"] = -10.0 + 0.01 * np.arange(n)
     for name, values in (("mup", up), ("mdown", down)):
         for k in range(3):

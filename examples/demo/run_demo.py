@@ -41,12 +41,12 @@ N_TRAIN, N_TEST = 160, 40
 TRAIN_SEED, TEST_SEED = 1, 2
 
 POTENTIAL = Path("potentials/NiO/NiO.pth")
-REPEAT = (2, 2, 4)
+REPEAT = (2, 4, 4)
 """Cubic cells of 8 atoms along each axis."""
-TEMPERATURES = (100.0, 600.0)
-"""K, of the spins: below and above NiO's Néel temperature of 525 K."""
+TEMPERATURES = (20.0, 600.0)
+"""K, of the spins: that of the lattice, and above NiO's Néel temperature of 525 K."""
 LATTICE_TEMPERATURE = 20.0
-"""K; in.nio says why it is low."""
+"""K; in.nio says why it is low, and why the atoms are tied to their sites."""
 STEPS, TIMESTEP, RANKS = 400, 0.001, 2
 """Steps; ps, that of in.nio; MPI ranks."""
 

@@ -21,8 +21,8 @@ from ase.data import atomic_masses, atomic_numbers
 
 from spinff.header import read_header
 
-LATTICE_CONSTANT = 4.17
-"""Å, of the cubic cell; where the training data of potentials/NiO are centred."""
+LATTICE_CONSTANT = 4.186
+"""Å, of the cubic cell; that of the training data of potentials/NiO."""
 
 EASY_AXIS = np.array([1.0, 1.0, -2.0]) / np.sqrt(6.0)
 """Direction of the moments of the first sublattice."""
