@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "overrides",
         nargs="*",
-        help="hydra overrides, for example trainer.max_epochs=10",
+        help="hydra overrides right after CONFIG, such as trainer.max_epochs=10",
     )
     parser.add_argument(
         "-o",
