@@ -125,6 +125,24 @@ def test_a_gpu_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
         train(CONFIG, tmp_path / "gpu", ["trainer.accelerator=gpu"])
 
 
+def test_train_prints_its_result_as_json(frames: Path, tmp_path: Path) -> None:
+    done = spinff(
+        "train",
+        CONFIG,
+        f"frames={frames}",
+        "epochs=1",
+        "--json",
+        "-o",
+        tmp_path / "run",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert Path(result["model"]).is_file()
+    assert result["best_epoch"] == 0
+    assert len(result["training_data_sha256"]) == 64
+
+
 def test_evaluate_prints_every_key_and_a_picture(
     run_directory: Path, frames: Path, tmp_path: Path
 ) -> None:

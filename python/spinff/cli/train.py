@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 
 
@@ -26,14 +28,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="go on from last.ckpt of that directory, after a kill",
     )
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="print the result as JSON; progress goes to standard error",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     """Trains, then writes the best weights to OUTPUT/model.pth."""
-    from spinff.training.run import train
+    from spinff.training.run import summary, train
 
     output = args.output or Path(args.config.stem)
-    model = train(args.config, output, args.overrides, resume=args.resume)
+    # Lightning and hydra report progress on standard output
+    with redirect_stdout(sys.stderr if args.json else sys.stdout):
+        model = train(args.config, output, args.overrides, resume=args.resume)
+    if args.json:
+        sys.stdout.write(json.dumps(summary(model)) + "\n")
+        return 0
     sys.stdout.write(
         f"trained model: {model}\nnext: spinff evaluate {model} DATA; "
         f"spinff deploy {model}\n"

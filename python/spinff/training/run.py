@@ -12,9 +12,10 @@ import torch
 from omegaconf import OmegaConf
 
 from spinff.errors import SpinffError
+from spinff.export import check_device
+from spinff.models.checkpoint import CHECKPOINT_KEY, CHECKPOINT_VERSION
 from spinff.training.config import check_config
 
-CHECKPOINT_FORMAT = "spinff-checkpoint"
 # of a Lightning checkpoint, what inference needs; the optimiser's state is dropped
 _KEPT = ("state_dict", "hyper_parameters", "pytorch-lightning_version", "epoch")
 
@@ -36,8 +37,7 @@ def train(
     Raises:
         SpinffError: bad configuration or data, or a run already there.
     """
-    check_config(config)
-    check_devices(overrides)
+    check_accelerator(check_config(config), overrides)
     last, best = output / "last.ckpt", output / "best.ckpt"
     if resume and not last.is_file():
         raise SpinffError(
@@ -64,21 +64,12 @@ def train(
     return write_model(best, output / "model.pth")
 
 
-def check_devices(overrides: list[str]) -> None:
+def check_accelerator(config: dict[str, Any], overrides: list[str]) -> None:
     """Raise SpinffError for a GPU asked for that is not there."""
-    asked = [text for text in overrides if "accelerator=" in text]
-    if asked and asked[-1].split("=", 1)[1] in ("gpu", "cuda"):
-        require_cuda("spinff train")
-
-
-def require_cuda(who: str) -> None:
-    """Raise SpinffError unless torch sees a CUDA device."""
-    if not torch.cuda.is_available():
-        raise SpinffError(
-            f"{who}: a GPU is asked for, got 0 CUDA devices seen by torch "
-            f"{torch.__version__}, expected 1 or more; ask for the CPU, or install a "
-            "CUDA build of torch"
-        )
+    asked = [config["trainer"].get("accelerator")]
+    asked += [text.split("=", 1)[1] for text in overrides if "accelerator=" in text]
+    if asked[-1] in ("gpu", "cuda"):
+        check_device("cuda", "trainer.accelerator")
 
 
 def write_model(checkpoint: Path, path: Path) -> Path:
@@ -86,14 +77,24 @@ def write_model(checkpoint: Path, path: Path) -> Path:
     full = torch.load(checkpoint, map_location="cpu", weights_only=False)
     kept: dict[str, Any] = {key: full[key] for key in _KEPT if key in full}
     info = full["hyper_parameters"]["info_dict"]
-    kept[CHECKPOINT_FORMAT] = {
-        "version": 1,
+    kept[CHECKPOINT_KEY] = {
+        "version": CHECKPOINT_VERSION,
         "training_data_sha256": training_data_sha256(info["data"]),
     }
     temporary = path.with_suffix(".tmp")
     torch.save(kept, temporary)
     temporary.replace(path)
     return path
+
+
+def summary(path: Path) -> dict[str, Any]:
+    """What ``spinff train --json`` prints of a finished run."""
+    kept = torch.load(path, map_location="cpu", weights_only=False)
+    return {
+        "model": str(path),
+        "best_epoch": kept["epoch"],
+        "training_data_sha256": kept[CHECKPOINT_KEY]["training_data_sha256"],
+    }
 
 
 def training_data_sha256(data_config: dict[str, Any]) -> str:
