@@ -1,10 +1,13 @@
 """Layers against slow, plain references."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import pytest
 import torch
 from allegro.nn._strided import Contracter
 from e3nn import o3
+from nequip.utils.dtype import torch_default_dtype
 
 from spinff.errors import SpinffError
 from spinff.irreps import TIrreps, tensor_product_paths
@@ -20,9 +23,10 @@ from spinff.nn.exchange import cartesian_basis
 
 
 @pytest.fixture(autouse=True)
-def _float64() -> None:
-    torch.set_default_dtype(torch.float64)
+def _float64() -> Iterator[None]:
     torch.manual_seed(0)
+    with torch_default_dtype(torch.float64):
+        yield
 
 
 def test_contraction_equals_allegros() -> None:
