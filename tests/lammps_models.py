@@ -23,7 +23,7 @@ def header(**changes: object) -> dict[str, Any]:
     """The header of the model, with some fields changed."""
     fields: dict[str, Any] = {
         "format": "spinff-deployed-model",
-        "format_version": 1,
+        "format_version": 2,
         "backend": "torchscript",
         "spinff_version": "0.1.0",
         "torch_version": "2.13.0",
@@ -31,6 +31,7 @@ def header(**changes: object) -> dict[str, Any]:
         "allegro_version": "0.8.3",
         "e3nn_version": "0.6.0",
         "model_class": "MSENN",
+        "strictly_local": True,
         "terms": ["lattice", "exchange", "biquadratic"],
         "spin_orbit_coupling": True,
         "moment_mode": "fixed",

@@ -14,13 +14,14 @@ from spinff.header import (
     FORMAT_VERSION,
     ModelHeader,
     archive_kind,
+    has_couplings,
     parse_header,
     read_header,
 )
 
 HEADER: dict[str, Any] = {
     "format": "spinff-deployed-model",
-    "format_version": 1,
+    "format_version": 2,
     "backend": "torchscript",
     "spinff_version": "0.1.0",
     "torch_version": "2.13.0",
@@ -28,6 +29,7 @@ HEADER: dict[str, Any] = {
     "allegro_version": "0.8.3",
     "e3nn_version": "0.6.0",
     "model_class": "MSENN",
+    "strictly_local": True,
     "terms": ["lattice", "exchange"],
     "spin_orbit_coupling": True,
     "moment_mode": "fixed",
@@ -57,7 +59,12 @@ WRONG_VALUES: list[tuple[str, Any]] = [
     ("allegro_version", []),
     ("e3nn_version", {}),
     ("model_class", "MACE"),
+    ("strictly_local", 1),
+    ("strictly_local", "yes"),
     ("terms", "lattice"),
+    ("terms", []),
+    ("terms", ["exchange"]),
+    ("terms", ["exchange", "lattice"]),
     ("terms", ["lattice", "biquartic"]),
     ("terms", ["lattice", "lattice"]),
     ("spin_orbit_coupling", 1),
@@ -96,7 +103,23 @@ WRONG_VALUES: list[tuple[str, Any]] = [
 NOT_JSON_OBJECTS = ["", "{", "[1, 2]", '"text"', '{"r_max": NaN}']
 
 
-def cpp_parse_header(text: str) -> object:
+COUPLINGS: list[tuple[dict[str, object], bool]] = [
+    ({}, True),
+    ({"terms": ["lattice"]}, True),
+    ({"terms": ["lattice", "exchange", "anisotropy", "biquadratic"]}, True),
+    ({"model_class": "SpinAllegro"}, True),
+    ({"terms": ["lattice", "ring"]}, False),
+    ({"terms": ["lattice", "longitudinal"]}, False),
+    ({"terms": ["lattice", "exchange", "tenn"]}, False),
+    ({"moment_mode": "input"}, False),
+    ({"moment_mode": "predicted"}, False),
+    ({"strictly_local": False, "model_class": "SpinNequIP"}, False),
+    ({"strictly_local": False, "model_class": "MagNet"}, False),
+]
+"""Fields of a header, and whether the file has the method ``couplings``."""
+
+
+def cpp_parse_header(text: str) -> Any:  # noqa: ANN401 - a dictionary
     """The C++ reader, or a skip where the core is not built."""
     try:
         core = importlib.import_module("spinff._core")
@@ -142,6 +165,22 @@ def test_cpp_reads_the_same_header() -> None:
     cpp_parse_header(text_with(colour="blue"))
 
 
+@pytest.mark.parametrize(("fields", "expected"), COUPLINGS)
+def test_has_couplings(fields: dict[str, object], expected: bool) -> None:
+    text = text_with(**fields)
+    assert has_couplings(parse_header(text, "here")) is expected
+
+
+@pytest.mark.parametrize(("fields", "expected"), COUPLINGS)
+def test_has_couplings_in_cpp(fields: dict[str, object], expected: bool) -> None:
+    text = text_with(**fields)
+    header, read = parse_header(text, "here"), cpp_parse_header(text)
+    assert read["has_couplings"] is expected
+    for name in ("strictly_local", "moment_mode", "model_class"):
+        assert read[name] == getattr(header, name)
+    assert read["terms"] == list(header.terms)
+
+
 def test_a_header_that_would_be_refused_is_not_written() -> None:
     header = parse_header(json.dumps(HEADER), "here")
     broken = ModelHeader(**(vars(header) | {"moments": {"Ni": 0.0}}))
@@ -184,19 +223,25 @@ def test_every_field_has_its_own_sentence() -> None:
     assert len(set(messages.values())) == len(HEADER)
 
 
-def test_newer_format() -> None:
-    newer = FORMAT_VERSION + 1
-    message = assert_refused(
-        text_with(format_version=newer, spinff_version="9.9.9"),
-        "newer format",
-        f"got format version {newer}",
-        f"expected at most {FORMAT_VERSION}",
+@pytest.mark.parametrize(
+    ("number", "age", "advice"),
+    [
+        (FORMAT_VERSION + 1, "a newer format", "update spinff"),
+        (1, "an older format", "deploy the checkpoint again with this spinff"),
+    ],
+)
+def test_other_format(number: int, age: str, advice: str) -> None:
+    text = text_with(format_version=number, spinff_version="9.9.9")
+    parts = (
+        age,
+        f"got format version {number}",
+        f"expected {FORMAT_VERSION}",
         "spinff 9.9.9",
-        "update spinff",
+        advice,
     )
-    with pytest.raises(ValueError, match=r"newer format.*update spinff"):
-        cpp_parse_header(text_with(format_version=newer, spinff_version="9.9.9"))
-    assert "header field" not in message
+    assert "header field" not in assert_refused(text, *parts)
+    with pytest.raises(ValueError, match=f"{age}.*got.*expected.*; {advice}"):
+        cpp_parse_header(text)
 
 
 @pytest.mark.parametrize("text", NOT_JSON_OBJECTS)

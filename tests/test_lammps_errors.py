@@ -120,7 +120,11 @@ def other_zip(good: Path, bad: Path) -> None:
 
 
 def newer(good: Path, bad: Path) -> None:
-    save_model(bad, format_version=2, spinff_version="9.9.9")
+    save_model(bad, format_version=3, spinff_version="9.9.9")
+
+
+def older(good: Path, bad: Path) -> None:
+    save_model(bad, format_version=1)
 
 
 def free_moments(good: Path, bad: Path) -> None:
@@ -140,7 +144,8 @@ FILES: list[tuple[Callable[[Path, Path], None], str]] = [
     (script_without_methods, "'bad.pth' has no method 'couplings'"),
     (failing_network, "the network failed, got: RuntimeError: "),
     (other_zip, "'bad.pth' is of another kind, got a zip archive that is not torch's"),
-    (newer, "'bad.pth': the file has a newer format, got format version 2"),
+    (newer, "'bad.pth': the file has a newer format, got format version 3"),
+    (older, "'bad.pth': the file has an older format, got format version 1"),
     (free_moments, "'bad.pth': header field 'moment_mode' is wrong, got 'free'"),
 ]
 

@@ -74,6 +74,9 @@ py::dict parse_header(const std::string &text, const std::string &who) {
     result["format_version"] = header.format_version;
     result["backend"] = header.backend;
     result["model_class"] = header.model_class;
+    result["strictly_local"] = header.strictly_local;
+    result["moment_mode"] = header.moment_mode;
+    result["has_couplings"] = spinff::has_couplings(header);
     result["terms"] = header.terms;
     result["spin_orbit_coupling"] = header.spin_orbit_coupling;
     result["type_names"] = header.type_names;

@@ -125,18 +125,35 @@ class HeaderReader {
 
     int format_version() const {
         const json &value = field("format_version");
-        const std::string newest = std::to_string(deployed_format_version);
+        const std::string known = std::to_string(deployed_format_version);
         if (!value.is_number_integer() || value < 1) {
-            fail("format_version", value.dump(), "an integer from 1 to " + newest);
+            fail("format_version", value.dump(), "the integer " + known);
         }
-        if (value > deployed_format_version) {
+        if (value != deployed_format_version) {
+            const bool newer = value > deployed_format_version;
             const auto writer = object.find("spinff_version");
-            throw Error(who + ": the file has a newer format, got format version " + value.dump() +
-                        " (written by spinff " +
+            throw Error(who + ": the file has " + (newer ? "a newer" : "an older") +
+                        " format, got format version " + value.dump() + " (written by spinff " +
                         (writer == object.end() ? "of unknown version" : writer->dump()) +
-                        "), expected at most " + newest + "; update spinff");
+                        "), expected " + known + "; " +
+                        (newer ? "update spinff" : "deploy the checkpoint again with this spinff"));
         }
         return value.get<int>();
+    }
+
+    /// "lattice", then other words of `known_terms`.
+    std::vector<std::string> terms() const {
+        const std::vector<std::string> known(known_terms.begin(), known_terms.end());
+        const auto names = unique_names("terms");
+        if (names.empty() || names.front() != known.front()) {
+            fail("terms", field("terms").dump(), "a list that begins with " + known.front());
+        }
+        for (const auto &name : names) {
+            if (std::find(known.begin(), known.end(), name) == known.end()) {
+                fail("terms", "'" + name + "'", "one of: " + join(known));
+            }
+        }
+        return names;
     }
 
     void read_types(ModelHeader &header) const {
@@ -211,15 +228,12 @@ ModelHeader parse_header(const std::string &text, const std::string &who) {
     header.nequip_version = reader.text("nequip_version");
     header.allegro_version = reader.text("allegro_version");
     header.e3nn_version = reader.text("e3nn_version");
-    header.model_class = reader.one_of("model_class", {"MSENN"});
-    header.terms = reader.unique_names("terms");
-    for (const auto &term : header.terms) {
-        if (term != "lattice" && term != "exchange" && term != "biquadratic") {
-            reader.fail("terms", "'" + term + "'", "one of: lattice, exchange, biquadratic");
-        }
-    }
+    header.model_class =
+        reader.one_of("model_class", {"MSENN", "SpinAllegro", "SpinNequIP", "MagNet"});
+    header.strictly_local = reader.boolean("strictly_local");
+    header.terms = reader.terms();
     header.spin_orbit_coupling = reader.boolean("spin_orbit_coupling");
-    header.moment_mode = reader.one_of("moment_mode", {"fixed"});
+    header.moment_mode = reader.one_of("moment_mode", {"fixed", "input", "predicted"});
     reader.read_types(header);
     reader.read_cutoffs(header);
     header.dtype = reader.one_of("dtype", {"float32", "float64"});
@@ -228,6 +242,14 @@ ModelHeader parse_header(const std::string &text, const std::string &who) {
     header.git_revision = reader.text("git_revision");
     header.created = reader.text("created");
     return header;
+}
+
+bool has_couplings(const ModelHeader &header) {
+    static const std::set<std::string> explicit_terms = {"lattice", "exchange", "anisotropy",
+                                                         "biquadratic"};
+    return header.strictly_local && header.moment_mode == "fixed" &&
+           std::all_of(header.terms.begin(), header.terms.end(),
+                       [](const std::string &term) { return explicit_terms.contains(term); });
 }
 
 } // namespace spinff

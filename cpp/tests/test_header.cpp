@@ -12,9 +12,9 @@ using namespace spinff;
 namespace {
 
 const std::string good = R"({
-  "format": "spinff-deployed-model", "format_version": 1, "backend": "torchscript",
+  "format": "spinff-deployed-model", "format_version": 2, "backend": "torchscript",
   "spinff_version": "0.1.0", "torch_version": "2.13.0", "nequip_version": "0.19.1",
-  "allegro_version": "0.8.3", "e3nn_version": "0.6.0", "model_class": "MSENN",
+  "allegro_version": "0.8.3", "e3nn_version": "0.6.0", "model_class": "MSENN", "strictly_local": true,
   "terms": ["lattice", "exchange", "biquadratic"], "spin_orbit_coupling": true,
   "moment_mode": "fixed", "type_names": ["O", "Ni"], "magnetic_types": ["Ni"],
   "moments": {"Ni": 1.278}, "r_max": 5.0, "cutoffs": [[3.2, 4.0], [4.5, 5.0]],
@@ -47,16 +47,23 @@ void test_values() {
     CHECK(header.moments[0] == 0.0 && header.moments[1] == 1.278);
     CHECK(header.cutoffs[1][0] == 4.5 && header.cutoffs[0][1] == 4.0);
     CHECK(header.dtype == "float32" && header.terms.size() == 3);
+    CHECK(header.strictly_local && has_couplings(header));
 }
 
 void test_sentences() {
-    const std::string newer = message("\"format_version\": 1", "\"format_version\": 7");
+    const std::string newer = message("\"format_version\": 2", "\"format_version\": 7");
     CHECK(contains(newer, "model 'x': the file has a newer format, got format version 7"));
-    CHECK(contains(newer, "expected at most 1; update spinff"));
+    CHECK(contains(newer, "expected 2; update spinff"));
+    const std::string older = message("\"format_version\": 2", "\"format_version\": 1");
+    CHECK(contains(older, "model 'x': the file has an older format, got format version 1"));
+    CHECK(contains(older, "expected 2; deploy the checkpoint again with this spinff"));
     const std::string missing = message("\"dtype\"", "\"dtypo\"");
     CHECK(contains(missing, "model 'x': header field 'dtype' is missing, got none, expected"));
     const std::string wrong = message("\"fixed\"", "\"free\"");
     CHECK(contains(wrong, "header field 'moment_mode' is wrong, got 'free', expected one of"));
+    const std::string terms = message("[\"lattice\", ", "[");
+    CHECK(contains(terms, "header field 'terms' is wrong"));
+    CHECK(contains(terms, "expected a list that begins with lattice"));
     CHECK(contains(message("5.0", "-5.0"), "'r_max' is wrong, got -5.0, expected a positive"));
     CHECK(contains(message("{", "["), "the header is not a JSON object"));
 }

@@ -256,6 +256,7 @@ def make_header(checkpoint: Checkpoint) -> ModelHeader:
         allegro_version=version("nequip-allegro"),
         e3nn_version=version("e3nn"),
         model_class=str(config["_target_"]).rsplit(".", 1)[-1],
+        strictly_local=True,
         terms=("lattice", "exchange")
         + (("biquadratic",) if config.get("biquadratic_baseline") else ()),
         spin_orbit_coupling=bool(config["spin_orbit_coupling"]),

@@ -19,11 +19,21 @@ from spinff.errors import SpinffError
 
 HEADER_NAME: Final = "spinff.json"
 FORMAT: Final = "spinff-deployed-model"
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 BACKENDS: Final = ("torchscript",)
-MODEL_CLASSES: Final = ("MSENN",)
-TERMS: Final = ("lattice", "exchange", "biquadratic")
-MOMENT_MODES: Final = ("fixed",)
+MODEL_CLASSES: Final = ("MSENN", "SpinAllegro", "SpinNequIP", "MagNet")
+TERMS: Final = (
+    "lattice",
+    "exchange",
+    "anisotropy",
+    "biquadratic",
+    "ring",
+    "longitudinal",
+    "tenn",
+)
+COUPLING_TERMS: Final = ("lattice", "exchange", "anisotropy", "biquadratic")
+"""Terms whose dependence on the spins is explicit: tensors that do not know them."""
+MOMENT_MODES: Final = ("fixed", "input", "predicted")
 DTYPES: Final = ("float32", "float64")
 UNITS: Final = {"energy": "eV", "length": "angstrom", "moment": "bohr_magneton"}
 
@@ -47,19 +57,23 @@ class ModelHeader:
     e3nn_version: str
     """Version of e3nn it was written with."""
     model_class: str
-    """Name of the model: ``MSENN``."""
+    """Name of the model: one of ``MODEL_CLASSES``."""
+    strictly_local: bool
+    """An atom's energy depends on its neighbours alone, not on theirs in turn."""
     terms: tuple[str, ...]
-    """Parts of the energy: ``lattice``, ``exchange``, ``biquadratic``."""
+    """Parts of the energy, columns of what ``forward`` gives; ``lattice`` first."""
     spin_orbit_coupling: bool
     """False: spins may be rotated alone without a change of the energy."""
     moment_mode: str
-    """``fixed``: one length of the moment for each magnetic type."""
+    """``fixed``: one length of the moment for each magnetic type; ``input``: the length
+    is given with the direction; ``predicted``: the model gives it."""
     type_names: tuple[str, ...]
     """Names of the types, in the order of the model's type numbers."""
     magnetic_types: tuple[str, ...]
     """The types that carry a moment."""
     moments: Mapping[str, float]
-    """Length of the moment of each magnetic type, µB."""
+    """Length of the moment of each magnetic type, µB; where it is not fixed, the length
+    that the model measures moments by."""
     r_max: float
     """Largest cutoff, Å."""
     cutoffs: tuple[tuple[float, ...], ...]
@@ -191,15 +205,20 @@ def _check_format(fields: _Fields, raw: dict[str, Any], who: str) -> int:
     fields.take("format", f'"{FORMAT}"', lambda v: v == FORMAT)
     number: int = fields.take(
         "format_version",
-        f"an integer from 1 to {FORMAT_VERSION}",
+        f"the integer {FORMAT_VERSION}",
         lambda v: isinstance(v, int) and not isinstance(v, bool) and v >= 1,
     )
-    if number > FORMAT_VERSION:
+    if number != FORMAT_VERSION:
+        age, advice = (
+            ("a newer", "update spinff")
+            if number > FORMAT_VERSION
+            else ("an older", "deploy the checkpoint again with this spinff")
+        )
         raise SpinffError(
-            f"{who}: the file has a newer format, got format version {number} "
+            f"{who}: the file has {age} format, got format version {number} "
             f"(written by spinff {raw.get('spinff_version', 'of unknown version')}), "
-            f"expected at most {FORMAT_VERSION}, which is what this spinff "
-            f"{version('spinff')} reads; update spinff"
+            f"expected {FORMAT_VERSION}, which is what this spinff "
+            f"{version('spinff')} reads; {advice}"
         )
     return number
 
@@ -251,10 +270,13 @@ def parse_header(text: str, who: str) -> ModelHeader:
         allegro_version=fields.text("allegro_version"),
         e3nn_version=fields.text("e3nn_version"),
         model_class=fields.choice("model_class", MODEL_CLASSES),
+        strictly_local=fields.take(
+            "strictly_local", "true or false", lambda v: isinstance(v, bool)
+        ),
         terms=fields.names(
             "terms",
-            f"different words out of {', '.join(TERMS)}",
-            lambda v: set(v) <= set(TERMS),
+            f"lattice, then different words out of {', '.join(TERMS[1:])}",
+            lambda v: v[:1] == ["lattice"] and set(v) <= set(TERMS),
         ),
         spin_orbit_coupling=fields.take(
             "spin_orbit_coupling", "true or false", lambda v: isinstance(v, bool)
@@ -279,6 +301,19 @@ def parse_header(text: str, who: str) -> ModelHeader:
         git_revision=fields.text("git_revision"),
         created=fields.text("created"),
         format_version=format_version,
+    )
+
+
+def has_couplings(header: ModelHeader) -> bool:
+    """Whether the deployed file has the method ``couplings``.
+
+    It is there if the spins enter through tensors that depend on the positions alone:
+    one pass of the network then serves any number of spin configurations.
+    """
+    return (
+        header.strictly_local
+        and header.moment_mode == "fixed"
+        and set(header.terms) <= set(COUPLING_TERMS)
     )
 
 
