@@ -29,7 +29,7 @@ from spinff.data import (
 from spinff.data.extxyz import write_extxyz
 from spinff.data.frames import label, make_frame
 from spinff.data.keys import EXTXYZ_ALIASES
-from spinff.data.reference import reference
+from spinff.data.references import reference
 from spinff.errors import SpinffError
 
 DOCS_PAGE = Path(__file__).parents[1] / "docs" / "data.md"

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import lammps_models
-from spinff.data.reference import reference
+from spinff.data.references.rocksalt import Rocksalt
 from spinff.header import parse_header
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -119,7 +119,7 @@ def test_parts_of_a_tensor() -> None:
 
 
 def test_the_model_is_compared_pair_by_pair() -> None:
-    hamiltonian = reference("rocksalt")
+    hamiltonian = Rocksalt()
     frame = hamiltonian.generate(1, seed=3)[0]
     exact = hamiltonian.exchange(frame)
 
@@ -163,7 +163,7 @@ def test_images_are_summed() -> None:
 
 def perfect_shells() -> couplings.Comparison:
     """The undistorted crystal with the true couplings as the model's."""
-    hamiltonian = reference("rocksalt")
+    hamiltonian = Rocksalt()
     exact = hamiltonian.exchange(couplings.perfect_crystal(hamiltonian))
     distance = np.linalg.norm(exact.vectors, axis=1)
     tensors = 1000 * exact.tensors

@@ -1,4 +1,4 @@
-"""The reference Hamiltonian: derivatives, symmetries, and controls that must fail."""
+"""The rock-salt reference: derivatives, symmetries, and controls that must fail."""
 
 from collections.abc import Callable
 from functools import cache
@@ -9,16 +9,13 @@ from ase import Atoms
 from numpy.typing import NDArray
 
 from spinff.data.frames import MOMENT_FLOOR
-from spinff.data.reference import (
-    ReferenceHamiltonian,
-    ReferenceParameters,
-    reference,
-)
+from spinff.data.references import reference
+from spinff.data.references.rocksalt import Rocksalt, RocksaltParameters
 from spinff.errors import SpinffError
 from spinff.fields import MAGNETIC_FORCES_KEY, MAGNETIC_MOMENTS_KEY
 
 Array = NDArray[np.float64]
-HAMILTONIAN = ReferenceHamiltonian()
+HAMILTONIAN = Rocksalt()
 ROTATION = np.array([[2.0, -1.0, 2.0], [2.0, 2.0, -1.0], [-1.0, 2.0, 2.0]]) / 3
 INVERSION = -np.eye(3)
 
@@ -45,7 +42,7 @@ def _transformed(
     return atoms
 
 
-def _energy(atoms: Atoms, hamiltonian: ReferenceHamiltonian = HAMILTONIAN) -> float:
+def _energy(atoms: Atoms, hamiltonian: Rocksalt = HAMILTONIAN) -> float:
     return hamiltonian.evaluate(atoms)["energy"]
 
 
@@ -190,10 +187,8 @@ def test_labels_add_up_over_a_repeated_cell() -> None:
 
 # === negative controls: operations that are no symmetry must show ===
 
-HEISENBERG = ReferenceHamiltonian(ReferenceParameters(anisotropic_exchange=(), dm=0.0))
-DM_ALONE = ReferenceHamiltonian(
-    ReferenceParameters(anisotropic_exchange=(), exchange=())
-)
+HEISENBERG = Rocksalt(RocksaltParameters(anisotropic_exchange=(), dm=0.0))
+DM_ALONE = Rocksalt(RocksaltParameters(anisotropic_exchange=(), exchange=()))
 
 
 @pytest.mark.parametrize(
@@ -307,6 +302,28 @@ def test_frames_depend_on_seed_and_index_alone() -> None:
         more[1].calc.results["energy"], rel=1e-13
     )
     assert np.abs(few[1].positions - other[1].positions).max() > 1e-3
+
+
+def test_a_frame_of_a_seed_stays_what_it_was() -> None:
+    # Written down before the model moved into its package; published data hang on it.
+    frame = HAMILTONIAN.generate(3, seed=2026)[2]
+    results = frame.calc.results
+    assert results["energy"] == pytest.approx(-52.57594304252015, rel=1e-12)
+    np.testing.assert_allclose(
+        results["forces"][5],
+        [-0.5598684214755398, 0.5563615850118591, 0.4214813303971684],
+        rtol=1e-10,
+    )
+    np.testing.assert_allclose(
+        results["stress"][3:],
+        [-0.006514968705253715, 0.003241583134130845, -0.0006134687013918719],
+        rtol=1e-10,
+    )
+    np.testing.assert_allclose(
+        frame.arrays[MAGNETIC_FORCES_KEY][4],
+        [-0.02206749719996087, 0.05867897334057553, -0.02573489898459405],
+        rtol=1e-10,
+    )
 
 
 def test_generated_frames_carry_transverse_labels_and_fixed_moments() -> None:

@@ -16,7 +16,7 @@ from nequip.data import AtomicDataDict
 from small_models import structure
 from spinff import fields
 from spinff.data import SpinDataModule
-from spinff.data.reference import reference
+from spinff.data.references.rocksalt import Rocksalt
 from spinff.errors import SpinffError
 from spinff.export import load_model
 from spinff.training import LabelledInMeV, SpinLoss, SpinStatistics
@@ -31,7 +31,7 @@ CONFIG = Path(__file__).with_name("small_train.yaml")
 @pytest.fixture(scope="session")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("frames") / "frames.xyz"
-    ase.io.write(path, reference("rocksalt").generate(10, seed=1))
+    ase.io.write(path, Rocksalt().generate(10, seed=1))
     return path
 
 
@@ -298,7 +298,7 @@ def fitted_exchange(results: dict[str, Any], r: np.ndarray) -> np.ndarray:
 
 
 def test_the_baseline_is_the_exchange_of_the_reference(tmp_path: Path) -> None:
-    hamiltonian = reference("rocksalt")
+    hamiltonian = Rocksalt()
     # enough frames to average over the DM and anisotropic parts a J(r) cannot have
     ase.io.write(tmp_path / "frames.xyz", hamiltonian.generate(60, seed=1))
     results = statistics(tmp_path / "frames.xyz")
@@ -311,7 +311,7 @@ def test_the_baseline_is_the_exchange_of_the_reference(tmp_path: Path) -> None:
 
 
 def test_the_label_scale_is_found_from_the_energies(tmp_path: Path) -> None:
-    rigid = reference("rocksalt").generate(10, seed=2, displacement=0.0, strain=0.0)
+    rigid = Rocksalt().generate(10, seed=2, displacement=0.0, strain=0.0)
     for atoms in rigid:
         atoms.arrays["magnetic_forces"] *= 0.7
     ase.io.write(tmp_path / "scaled.xyz", rigid)

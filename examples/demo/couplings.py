@@ -11,7 +11,7 @@ from ase import Atoms
 from ase.build import bulk
 from numpy.typing import NDArray
 
-from spinff.data.reference import ReferenceHamiltonian
+from spinff.data.references.rocksalt import Rocksalt
 from spinff.export import RunnableModel
 from spinff.fields import MAGNETIC_MOMENTS_KEY
 from spinff.graphs import GraphBuilder
@@ -34,7 +34,7 @@ class Comparison:
 
 
 def compare(
-    model: RunnableModel, reference: ReferenceHamiltonian, frames: Sequence[Atoms]
+    model: RunnableModel, reference: Rocksalt, frames: Sequence[Atoms]
 ) -> Comparison:
     """Exchange tensors of every magnetic pair of some frames.
 
@@ -77,7 +77,7 @@ def sum_images(pairs: Comparison) -> Comparison:
     return Comparison(atoms, nearest, true, model)
 
 
-def perfect_crystal(reference: ReferenceHamiltonian) -> Atoms:
+def perfect_crystal(reference: Rocksalt) -> Atoms:
     """The undistorted crystal, large enough that no pair has two images."""
     p = reference.parameters
     atoms = bulk(

@@ -29,7 +29,7 @@ from report import (
 from stages import StageError, Stages, run
 
 from spinff.data import read_frames
-from spinff.data.reference import reference
+from spinff.data.references.rocksalt import Rocksalt
 from spinff.export import load_model
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -173,7 +173,7 @@ def evaluate() -> dict[str, object]:
 
 def compare_exchange() -> tuple[Comparison, Comparison]:
     """Exchange in the undistorted crystal, and in the held-out frames."""
-    hamiltonian = reference(HAMILTONIAN)
+    hamiltonian = Rocksalt()
     model = load_model(deployed())
     frames = read_frames(FOLDER / "test.xyz", type_names=model.header.type_names)
     held_out = compare(model, hamiltonian, frames)

@@ -169,7 +169,7 @@ def _figure(value: float | None, unit: str, missing: int, of_what: str) -> str:
 
 def _generate(args: argparse.Namespace) -> int:
     from spinff.data.extxyz import write_extxyz
-    from spinff.data.reference import reference
+    from spinff.data.references import reference
 
     frames = reference(args.name).generate(args.frames, args.seed)
     write_extxyz(Path(args.output), frames)
