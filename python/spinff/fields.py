@@ -21,6 +21,8 @@ MAGNETIC_MOMENTS_KEY: Final[str] = "magnetic_moments"
 MAGNETIC_FORCES_KEY: Final[str] = "magnetic_forces"
 # (N, 3) eV/µB   | part of the label perpendicular to m; 1e, T odd; NaN = no label
 MAGNETIC_FORCE_LABELS_KEY: Final[str] = "magnetic_force_labels"
+# (N, 1) µB      | |m_i|; output of a model that predicts it, or label; NaN = none
+MOMENT_LENGTHS_KEY: Final[str] = "moment_lengths"
 # (M, 3, 3) eV   | J̃_ij, E_J = ½ Σ_{i≠j} e_iᵀ J̃_ij e_j; 0e + 1e + 2e, T even
 EXCHANGE_KEY: Final[str] = "exchange"
 # (M, 1) eV      | K̃_ij, E_K = ½ Σ_{i≠j} K̃_ij (e_i·e_j)²; 0e, T even
@@ -79,6 +81,16 @@ FIELDS: Final[tuple[FieldSpec, ...]] = (
         "odd",
         "part of f_m perpendicular to m_i: the data's label, NaN where there is no "
         "moment or no label; the model's output of this name is scale · prediction",
+    ),
+    FieldSpec(
+        MOMENT_LENGTHS_KEY,
+        "node",
+        "(N, 1)",
+        "µB",
+        "0e",
+        "even",
+        "length of m_i: output of a model that predicts it; in data the label, NaN on "
+        "atoms without a moment and of types that are not magnetic",
     ),
     FieldSpec(
         EXCHANGE_KEY,

@@ -47,6 +47,7 @@ _INCLUDE = [
     fields.MAGNETIC_MOMENTS_KEY,
     fields.MAGNETIC_FORCES_KEY,
     fields.MAGNETIC_FORCE_LABELS_KEY,
+    fields.MOMENT_LENGTHS_KEY,
     fields.LABEL_SET_KEY,
 ]
 
@@ -62,8 +63,9 @@ def frame_to_data(
     Args:
         frame: canonical frame (see ``spinff.data.frames``).
         label_set: index of the label scales that hold for this frame.
-        magnetic_types: species whose magnetic forces are labels; None takes every atom
-            with a moment. A ligand's small moment is no degree of freedom of a model.
+        magnetic_types: species whose magnetic forces and moment lengths are labels;
+            None takes every atom with a moment. A ligand's small moment is no degree of
+            freedom of a model.
     """
     n_atoms = len(frame)
     moments = frame.arrays[fields.MAGNETIC_MOMENTS_KEY]
@@ -74,6 +76,7 @@ def frame_to_data(
         labelled &= np.isin(frame.get_chemical_symbols(), list(magnetic_types))
     raw = np.where(labelled[:, None], raw, np.nan)
     _, transverse = split_magnetic_forces(moments, raw)
+    lengths = np.where(labelled, np.linalg.norm(moments, axis=1), np.nan)
     results = {
         "energy": np.array(np.nan),
         "forces": np.full((n_atoms, 3), np.nan),
@@ -95,6 +98,7 @@ def frame_to_data(
         fields.MAGNETIC_MOMENTS_KEY: moments,
         fields.MAGNETIC_FORCES_KEY: raw,
         fields.MAGNETIC_FORCE_LABELS_KEY: transverse,
+        fields.MOMENT_LENGTHS_KEY: lengths[:, None],
     }
     # from_ase takes the default dtype, and energies need more than float32 holds.
     with torch_default_dtype(torch.float64):
@@ -106,8 +110,8 @@ class SpinDataset(AtomicDataset):
 
     Each item holds ``pos``, ``cell``, ``pbc``, ``atomic_numbers``, ``total_energy``,
     ``forces``, ``stress``, ``magnetic_moments``, ``magnetic_forces``,
-    ``magnetic_force_labels`` and ``dataset`` (the label set), then what the transforms
-    add. A label that a frame lacks is NaN.
+    ``magnetic_force_labels``, ``moment_lengths`` and ``dataset`` (the label set), then
+    what the transforms add. A label that a frame lacks is NaN.
 
     Args:
         path: a file or deepmd folder; or a mapping with ``path`` and any of
