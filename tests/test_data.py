@@ -514,6 +514,7 @@ def test_item_has_every_field_as_float64(tmp_path: Path) -> None:
         "magnetic_moments": (3, 3),
         "magnetic_forces": (3, 3),
         "magnetic_force_labels": (3, 3),
+        "moment_lengths": (3, 1),
         "dataset": (1, 1),
     }
     assert data["total_energy"].dtype is data["pos"].dtype is torch.float64
@@ -523,6 +524,9 @@ def test_item_has_every_field_as_float64(tmp_path: Path) -> None:
     labels, moments = data["magnetic_force_labels"], data["magnetic_moments"]
     assert (labels * moments).sum(dim=1)[:2].abs().max() < 1e-15
     assert labels[2].isnan().all()
+    lengths = data["moment_lengths"].view(-1)
+    torch.testing.assert_close(lengths[:2], moments[:2].norm(dim=1))
+    assert lengths[2].isnan()  # no moment there
 
 
 def test_frames_with_different_labels_go_into_one_batch(tmp_path: Path) -> None:
@@ -719,3 +723,5 @@ def test_a_ligands_small_moment_carries_no_label_where_it_is_no_magnetic_type() 
     labels = on_nickel[fields.MAGNETIC_FORCE_LABELS_KEY]
     assert torch.isfinite(everywhere).all()
     assert torch.isfinite(labels[0]).all() and torch.isnan(labels[1]).all()
+    lengths = on_nickel[fields.MOMENT_LENGTHS_KEY].view(-1)
+    assert lengths[0] == 1.5 and torch.isnan(lengths[1])
