@@ -74,6 +74,8 @@ class Sampling:
     """Standard deviation of each entry of the symmetric strain."""
     disorder: float
     """How disordered the moments are; each reference says in what measure."""
+    strained: tuple[bool, bool, bool] = (True, True, True)
+    """Axes that the strain acts in: a layer is not strained along its normal."""
 
 
 @dataclass
@@ -331,6 +333,7 @@ class ReferenceHamiltonian(ABC):
             default.displacement if displacement is None else displacement,
             default.strain if strain is None else strain,
             default.disorder if disorder is None else disorder,
+            default.strained,
         )
         self._check_request(n_frames, seed, chosen)
         step = max(1, BATCH_ATOMS // len(self.structure(chosen.repeat)))
@@ -348,6 +351,7 @@ class ReferenceHamiltonian(ABC):
     def _random_frame(self, rng: np.random.Generator, sampling: Sampling) -> Atoms:
         atoms = self.structure(sampling.repeat)
         deform = rng.normal(scale=sampling.strain, size=(3, 3))
+        deform *= np.outer(sampling.strained, sampling.strained)
         deform = np.eye(3) + (deform + deform.T) / 2
         atoms.set_cell(np.asarray(atoms.cell) @ deform, scale_atoms=True)
         shape = (len(atoms), 3)
