@@ -11,15 +11,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from nequip.data import AtomicDataDict
 
 from small_models import structure
-from spinff import fields
 from spinff.data import SpinDataModule
 from spinff.data.references.rocksalt import Rocksalt
 from spinff.errors import SpinffError
 from spinff.export import load_model
-from spinff.training import LabelledInMeV, SpinLoss, SpinStatistics
+from spinff.training import SpinStatistics
 from spinff.training.config import check_config
 from spinff.training.run import train
 from test_symmetry import OPERATIONS, equivariance_error
@@ -335,39 +333,3 @@ def test_statistics_without_energies_are_a_sentence() -> None:
     manager = SpinStatistics(["Ni"], ["Ni"], r_max=3.0, biquadratic=False)
     with pytest.raises(SpinffError, match="no energies in the training set"):
         manager.get_statistics([])
-
-
-# === losses ===
-
-
-def batch(labels: torch.Tensor) -> AtomicDataDict.Type:
-    return {
-        fields.MAGNETIC_FORCE_LABELS_KEY: labels,
-        AtomicDataDict.NUM_NODES_KEY: torch.tensor([len(labels)]),
-    }
-
-
-def test_entries_without_a_label_do_not_count() -> None:
-    prediction = torch.ones(2, 3)
-    target = torch.full((2, 3), torch.nan)
-    target[0] = 0.999
-    pairs = LabelledInMeV(fields.MAGNETIC_FORCE_LABELS_KEY)(
-        batch(prediction), batch(target)
-    )
-    assert pairs[0].shape == (3,)
-    torch.testing.assert_close(pairs[0] - pairs[1], torch.ones(3).double() * 1.0)
-
-
-def test_a_batch_without_labels_gives_zero_and_a_gradient() -> None:
-    prediction = torch.ones(2, 3, requires_grad=True)
-    target = torch.full((2, 3), torch.nan)
-    loss = SpinLoss(coeffs={"magnetic_forces": 1.0})(batch(prediction), batch(target))
-    loss["weighted_sum"].backward()
-    assert loss["weighted_sum"] == 0.0
-    assert prediction.grad is not None
-    assert torch.equal(prediction.grad, torch.zeros(2, 3))
-
-
-def test_an_unknown_term_of_the_loss_is_a_sentence() -> None:
-    with pytest.raises(SpinffError, match=r"\['torque'\].*energy, forces, stress"):
-        SpinLoss(coeffs={"torque": 1.0})
