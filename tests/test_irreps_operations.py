@@ -96,6 +96,7 @@ def test_the_highest_degree_of_nothing_is_a_sentence() -> None:
 # === matrices of operations ===
 
 
+@settings(deadline=None)  # the first call makes the coefficients
 @given(irreps, operations, operations)
 def test_representation_of_a_product_of_operations(
     ir: TIrrep, first: Operation, second: Operation
@@ -106,6 +107,7 @@ def test_representation_of_a_product_of_operations(
     assert largest(ir.D(first) @ ir.D(first).T - identity) < TOLERANCE
 
 
+@settings(deadline=None)  # the first call makes the coefficients
 @given(irreps, irreps, operations)
 def test_clebsch_gordan_turns_a_product_into_its_irreps(
     a: TIrrep, b: TIrrep, op: Operation

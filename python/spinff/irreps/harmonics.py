@@ -65,10 +65,7 @@ def _harmonics(
 def _powers(vector: TIrrep, irreps: TIrreps) -> TIrreps:
     """The same degrees with the parities of a vector to the power l."""
     return TIrreps(
-        [
-            (mul, TIrrep(ir.l, vector.p**ir.l, vector.t**ir.l))
-            for mul, ir in irreps
-        ]
+        [(mul, TIrrep(ir.l, vector.p**ir.l, vector.t**ir.l)) for mul, ir in irreps]
     )
 
 
