@@ -1,5 +1,7 @@
 """Small models with random weights, and structures to evaluate them on."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from ase import Atoms
@@ -9,17 +11,36 @@ from nequip.utils.global_state import global_state_initialized, set_global_state
 from numpy.typing import NDArray
 
 from spinff import fields
+from spinff.calculator import SpinCalculator
 from spinff.export import RunnableModel, make_header, scriptable
 from spinff.graphs import GraphBuilder
-from spinff.models import MSENN, Checkpoint
+from spinff.models import Checkpoint, SpinAllegro
 
 Array = NDArray[np.float64]
 
 TYPES = ["Ni", "O"]
+# every way a model can see spins
+MODELS: dict[str, dict[str, object]] = {
+    "msenn": {},
+    "msenn-no-soc": {
+        "terms": ["exchange", "biquadratic"],
+        "spin_orbit_coupling": False,
+    },
+    "ring-tenn": {"terms": ["exchange", "anisotropy", "biquadratic", "ring", "tenn"]},
+    "ring-tenn-no-soc": {
+        "terms": ["exchange", "biquadratic", "ring", "tenn"],
+        "spin_orbit_coupling": False,
+    },
+    "input": {
+        "terms": ["exchange", "anisotropy", "ring", "longitudinal", "tenn"],
+        "moment_mode": "input",
+    },
+    "predicted": {"terms": ["exchange", "tenn"], "moment_mode": "predicted"},
+}
 
 
 def small_config(**changes: object) -> dict[str, object]:
-    """Arguments of a small MSENN whose every term is of the same size."""
+    """Arguments of a small model whose every term is of the same size."""
     config: dict[str, object] = {
         "seed": 7,
         "model_dtype": "float64",
@@ -27,6 +48,7 @@ def small_config(**changes: object) -> dict[str, object]:
         "magnetic_types": ["Ni"],
         "moments": {"Ni": 1.3},
         "r_max": 4.0,
+        "terms": ["exchange", "anisotropy", "biquadratic"],
         "spin_orbit_coupling": True,
         "exchange_baseline": {"Ni-Ni": [0.01, -0.02, 0.015, 0.01]},
         # large, so that D, Γ and the network's J and K carry weight beside it
@@ -34,6 +56,14 @@ def small_config(**changes: object) -> dict[str, object]:
         "biquadratic_baseline": {"Ni-Ni": [0.005, 0.002, 0.0, 0.001]},
         "biquadratic_scale": 2.0,
         "relativistic_scale": 50.0,
+        "anisotropy_scale": 50.0,
+        "ring_scale": 50.0,
+        "longitudinal_baseline": {"Ni": [-0.2, 0.1, 0.01]},
+        "longitudinal_scale": 2.0,
+        "tenn_num_layers": 2,
+        "tenn_num_scalar_features": 8,
+        "tenn_num_tensor_features": 2,
+        "tenn_scale": 2.0,
         "magnetic_force_scale": [{"Ni": 0.8}],
         "magnetic_force_scale_trainable": False,
         "avg_num_neighbors": 12.0,
@@ -53,15 +83,15 @@ def small_checkpoint(**changes: object) -> Checkpoint:
     if not global_state_initialized():
         set_global_state()
     config = small_config(**changes)
-    model = MSENN(**config)  # type: ignore[arg-type]
-    if config["spin_orbit_coupling"]:
-        # zero in a new model
-        weights = model.get_submodule("model.func.couplings.exchange").tensor_weights
-        torch.nn.init.normal_(weights, generator=torch.Generator().manual_seed(7))
+    model = SpinAllegro(**config)  # type: ignore[arg-type]
+    generator = torch.Generator().manual_seed(7)
+    for name, weights in model.named_parameters():
+        if name.endswith(("tensor_weights", "readout_weights")):  # zero in a new model
+            torch.nn.init.normal_(weights, generator=generator)
     assert isinstance(model, GraphModel)
     return Checkpoint(
         model=model.eval(),
-        config={"_target_": "spinff.models.MSENN", **config},
+        config={"_target_": "spinff.models.SpinAllegro", **config},
         training_data_sha256="none",
     )
 
@@ -94,10 +124,19 @@ def structure(seed: int = 0) -> Atoms:
     return atoms
 
 
+def results(model: RunnableModel, atoms: Atoms) -> dict[str, Any]:
+    """Everything the calculator gives, with the stress as a matrix."""
+    atoms = atoms.copy()
+    atoms.calc = SpinCalculator(model)
+    atoms.get_potential_energy()
+    stress = atoms.get_stress(voigt=False)
+    return {**atoms.calc.results, "stress": stress}
+
+
 def couplings(model: RunnableModel, atoms: Atoms) -> dict[tuple[int, ...], Array]:
     """J_ij (3, 3) of each pair: mean of J̃_ij and J̃_jiᵀ, keyed by (i, j, shift)."""
     graph = GraphBuilder(model.header)(atoms)
-    _, exchange, _ = model.module.couplings(  # type: ignore[attr-defined]
+    _, exchange, _, _ = model.module.couplings(  # type: ignore[attr-defined]
         graph.edge_vectors, graph.edge_index, graph.types, graph.magnetic_edges
     )
     vectors = graph.edge_vectors[graph.magnetic_edges].numpy()

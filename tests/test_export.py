@@ -15,7 +15,7 @@ from spinff.calculator import SpinCalculator
 from spinff.cli.main import main
 from spinff.errors import SpinffError
 from spinff.export import (
-    ScriptableMSENN,
+    ScriptableModel,
     compare_reloaded,
     deploy,
     load_model,
@@ -73,7 +73,7 @@ def test_a_deployed_file_gives_the_numbers_of_its_model(
 def test_nothing_is_left_of_a_file_that_does_not_agree(
     checkpoint_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Different(ScriptableMSENN):
+    class Different(ScriptableModel):
         """What is compared is not what was written."""
 
         def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -81,7 +81,7 @@ def test_nothing_is_left_of_a_file_that_does_not_agree(
 
     real = export.compare_reloaded
 
-    def compare(path: Path, module: ScriptableMSENN, header: object) -> float:
+    def compare(path: Path, module: ScriptableModel, header: object) -> float:
         return real(path, Different(module.network), header)  # type: ignore[arg-type]
 
     monkeypatch.setattr(export, "compare_reloaded", compare)
@@ -185,7 +185,7 @@ def test_a_newer_checkpoint_is_a_sentence(tmp_path: Path) -> None:
     path = tmp_path / "newer.pth"
     torch.save(
         {
-            "hyper_parameters": {"model": {"_target_": "spinff.models.MSENN"}},
+            "hyper_parameters": {"model": {"_target_": "spinff.models.SpinAllegro"}},
             "spinff-checkpoint": {"version": 2},
         },
         path,

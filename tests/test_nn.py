@@ -10,16 +10,19 @@ from e3nn import o3
 from nequip.utils.dtype import torch_default_dtype
 
 from spinff.errors import SpinffError
-from spinff.irreps import TIrreps, tensor_product_paths
-from spinff.nn import (
-    EnvironmentContraction,
-    exchange_energy,
-    exchange_irreps,
-    magnetic_edge_indices,
+from spinff.irreps import (
+    AnyIrrep,
+    SpinSpaceIrrep,
+    TIrrep,
+    TIrreps,
+    irrep_list,
+    tensor_product_paths,
 )
-from spinff.nn.allegro import _tensor_tracks
+from spinff.nn import EnvironmentContraction, magnetic_edge_indices
 from spinff.nn.contraction import padded_slots
-from spinff.nn.exchange import cartesian_basis
+from spinff.nn.tensor_layers import _tensor_tracks
+from spinff.nn.terms import exchange_irreps
+from spinff.nn.terms.exchange import cartesian_basis
 
 
 @pytest.fixture(autouse=True)
@@ -97,28 +100,6 @@ def test_cartesian_basis_rotates_as_a_tensor() -> None:
     )
 
 
-def test_exchange_energy_equals_the_double_sum_and_its_gradient() -> None:
-    atoms, edges = 4, 10
-    edge_index = torch.stack(
-        [torch.randint(0, atoms, (edges,)), torch.randint(0, atoms, (edges,))]
-    )
-    magnetic_edges = torch.tensor([0, 2, 3, 5, 8])
-    exchange = torch.randn(5, 3, 3)
-    biquadratic = torch.randn(5, 1)
-    e = torch.nn.functional.normalize(torch.randn(atoms, 3), dim=-1)
-    e.requires_grad_(True)
-    total = torch.zeros(())
-    for k, edge in enumerate(magnetic_edges):
-        i, j = edge_index[:, edge]
-        total = total + 0.5 * e[i] @ exchange[k] @ e[j]
-        total = total + 0.5 * biquadratic[k, 0] * (e[i] @ e[j]) ** 2
-    energy, gradient = exchange_energy(
-        exchange, biquadratic, edge_index, magnetic_edges, e
-    )
-    torch.testing.assert_close(energy.sum(), total)
-    torch.testing.assert_close(gradient, torch.autograd.grad(total, e)[0])
-
-
 def test_magnetic_edges_have_a_magnetic_type_at_both_ends() -> None:
     edge_index = torch.tensor([[0, 0, 1, 2], [1, 2, 0, 0]])
     types = torch.tensor([0, 1, 0])
@@ -126,19 +107,56 @@ def test_magnetic_edges_have_a_magnetic_type_at_both_ends() -> None:
     assert picked.tolist() == [1, 3]
 
 
+def irreps(text: str) -> list[AnyIrrep]:
+    return irrep_list(TIrreps(text))
+
+
 def test_irreps_that_no_layer_reaches_are_a_sentence() -> None:
+    scalar = irreps("1x0ee")
     with pytest.raises(SpinffError, match="raise l_max or num_layers"):
-        _tensor_tracks(
-            TIrreps("1x0ee"), TIrreps("1x0ee"), exchange_irreps(True), num_layers=1
-        )
+        _tensor_tracks(scalar, scalar, scalar, irrep_list(exchange_irreps(True)), 1)
 
 
 def test_layers_drop_tensors_that_lead_nowhere() -> None:
-    sh = TIrreps("1x0ee + 1x1oe + 1x2ee")
-    both = TIrreps("1x0ee + 1x0oe + 1x1oe + 1x1ee + 1x2ee + 1x2oe")
-    tracks = _tensor_tracks(sh, both, TIrreps("1x0ee"), num_layers=2)
-    assert [str(t) for t in tracks] == [str(sh), str(sh), "1x0ee"]
+    harmonics = irreps("1x0ee + 1x1oe + 1x2ee")
+    both = irreps("1x0ee + 1x0oe + 1x1oe + 1x1ee + 1x2ee + 1x2oe")
+    tracks = _tensor_tracks(harmonics, harmonics, both, irreps("1x0ee"), 2)
+    assert tracks == [harmonics, harmonics, irreps("1x0ee")]
     # the channels' values stay finite at the size Allegro expects
-    assert np.isfinite(
-        EnvironmentContraction(sh, sh, both, 2).coefficients.numpy()
-    ).all()
+    coefficients = EnvironmentContraction(harmonics, harmonics, both, 2).coefficients
+    assert np.isfinite(coefficients.numpy()).all()
+
+
+# === spins and lattice turned apart ===
+
+
+def test_separate_rotations_couple_lattice_with_lattice_and_spin_with_spin() -> None:
+    bond, spin = TIrrep("1oe"), TIrrep("1eo")
+    both = SpinSpaceIrrep(bond, spin)
+    products = both * both
+    assert SpinSpaceIrrep(TIrrep("0ee"), TIrrep("0ee")) in products
+    assert len(products) == 9
+    assert str(both) == "1oe|1eo"
+    assert both.dim == 9
+
+
+def test_product_of_separate_rotations_is_equivariant_under_both() -> None:
+    left = [SpinSpaceIrrep(TIrrep("1oe"), TIrrep("1eo"))]
+    out = [SpinSpaceIrrep(TIrrep("2ee"), TIrrep("1ee"))]
+    contraction = EnvironmentContraction(left, left, out, 1)
+    space, spin = o3.rand_matrix(), o3.rand_matrix()
+
+    def turned(x: torch.Tensor, l_space: int, l_spin: int) -> torch.Tensor:
+        d = [
+            o3.Irrep(degree, 1).D_from_matrix(matrix)
+            for degree, matrix in ((l_space, space), (l_spin, spin))
+        ]
+        return x @ torch.kron(*d).T
+
+    x1, x2 = torch.randn(4, 1, 9), torch.randn(2, 1, 9)
+    slot, width = padded_slots(torch.tensor([0, 0, 1, 1]), 2)
+    before = contraction(x1, x2, slot, width)
+    after = contraction(turned(x1, 1, 1), turned(x2, 1, 1), slot, width)
+    torch.testing.assert_close(after, turned(before, 2, 1))
+    # control: one rotation for both is not what it is equivariant to
+    assert not torch.allclose(after, before)

@@ -13,8 +13,7 @@ import torch
 from ase import Atoms
 from scipy.spatial.transform import Rotation
 
-from small_models import Array, couplings, small_model, structure
-from spinff.calculator import SpinCalculator
+from small_models import MODELS, Array, couplings, results, small_model, structure
 from spinff.export import RunnableModel
 
 TOLERANCE = 1e-12
@@ -63,14 +62,6 @@ OPERATIONS = {
 }
 
 
-def results(model: RunnableModel, atoms: Atoms) -> dict[str, Array]:
-    atoms = atoms.copy()
-    atoms.calc = SpinCalculator(model)
-    atoms.get_potential_energy()
-    stress = atoms.get_stress(voigt=False)
-    return {**atoms.calc.results, "stress": stress}
-
-
 def error(got: Array, expected: Array) -> float:
     """Largest difference over the largest expected value."""
     return float(np.abs(got - expected).max() / np.abs(expected).max())
@@ -89,9 +80,9 @@ def equivariance_error(model: RunnableModel, atoms: Atoms, op: Operation) -> flo
     )
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["soc", "no-soc"])
+@pytest.fixture(scope="module", params=MODELS)
 def model(request: pytest.FixtureRequest) -> RunnableModel:
-    return small_model(spin_orbit_coupling=request.param)
+    return small_model(**MODELS[request.param])
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -180,13 +171,14 @@ def test_control_a_field_on_the_spin_is_seen_by_time_reversal() -> None:
             self.module = module
 
         def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            energy, edge_gradient, spin_gradient = self.module(*inputs)
-            directions = inputs[-1]
-            field = 1e-3 * torch.ones_like(directions)
+            energies, edge_gradient, spin_gradient, lengths = self.module(*inputs)
+            spins = inputs[4]
+            field = 1e-3 * torch.ones_like(spins)
             return (
-                energy + (field * directions).sum(-1),
+                energies + (field * spins).sum(-1, keepdim=True),
                 edge_gradient,
-                spin_gradient + field,
+                spin_gradient + field * energies.size(1),
+                lengths,
             )
 
     good = small_model()
@@ -205,8 +197,8 @@ def test_control_a_one_sided_gradient_is_seen_by_finite_differences() -> None:
             self.module = module
 
         def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            energy, edge_gradient, spin_gradient = self.module(*inputs)
-            return energy, edge_gradient, 0.5 * spin_gradient
+            energies, edge_gradient, spin_gradient, lengths = self.module(*inputs)
+            return energies, edge_gradient, 0.5 * spin_gradient, lengths
 
     good = small_model()
     bad = RunnableModel(good.header, OneSided(good.module), good.device)  # type: ignore[arg-type]

@@ -209,7 +209,7 @@ def test_the_shipped_configurations_are_accepted() -> None:
         (("trainings_module",), "unknown key in .*'trainings_module'.*did you mean"),
         (
             ("training_module", "model", "num_layer"),
-            r"training_module.model \(spinff.models.MSENN\).*did you mean 'num_layers'",
+            r"\(spinff.models.SpinAllegro\).*did you mean 'num_layers'",
         ),
         (("data", "train_path"), "unknown argument, got 'train_path'|train_path"),
         (("trainer", "epochs"), r"trainer \(lightning.Trainer\), got 'epochs'"),

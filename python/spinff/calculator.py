@@ -14,7 +14,7 @@ from ase.stress import full_3x3_to_voigt_6_stress
 
 from spinff.errors import SpinffError
 from spinff.export import RunnableModel, load_model
-from spinff.graphs import Graph, GraphBuilder, unit_moments
+from spinff.graphs import Graph, GraphBuilder, directions_and_lengths
 
 
 class SpinCalculator(Calculator):
@@ -24,8 +24,10 @@ class SpinCalculator(Calculator):
     them with ``atoms.set_initial_magnetic_moments``. Results: ``energy`` eV,
     ``energies`` (N,) eV, ``forces`` (N, 3) eV/Å, ``stress`` (6,) eV/Å³ with ASE's sign
     (cells with three periodic directions), ``magnetic_forces`` (N, 3) eV/µB = −∂E/∂m
-    and ``spin_forces`` (N, 3) eV = −∂E/∂e, both perpendicular to the moment where its
-    length is fixed.
+    and ``spin_forces`` (N, 3) eV = −∂E/∂e, the latter, and where the energy does not
+    depend on lengths both, perpendicular to the moment; ``energies_by_term`` (term ->
+    eV) and ``moment_lengths`` (N,) µB: those of the model's species, of the atoms, or
+    predicted, by the model's moment mode.
 
     Example:
         >>> calc = SpinCalculator("nio.pth")  # doctest: +SKIP
@@ -43,6 +45,8 @@ class SpinCalculator(Calculator):
         "stress",
         "magnetic_forces",
         "spin_forces",
+        "energies_by_term",
+        "moment_lengths",
     ]
 
     def __init__(
@@ -80,22 +84,34 @@ class SpinCalculator(Calculator):
         super().calculate(atoms, properties, system_changes)
         assert self.atoms is not None
         graph = self._graph(self.atoms)
-        directions, length = unit_moments(
+        header = self.model.header
+        directions, length = directions_and_lengths(
             self.atoms.get_initial_magnetic_moments(),
             graph.is_magnetic.numpy(),
             "SpinCalculator",
+            zero_allowed=header.moment_mode == "input",
         )
-        energies, edge_gradient, spin_gradient = self._evaluate(graph, directions)
-        # the couplings see directions only: the part along e has no meaning
-        along = np.einsum("ia,ia->i", spin_gradient, directions)
-        spin_forces = along[:, None] * directions - spin_gradient
+        is_input = header.moment_mode == "input"
+        spins = length[:, None] * directions if is_input else directions
+        by_term, edge_gradient, spin_gradient, lengths = self._evaluate(graph, spins)
+        if is_input:
+            magnetic_forces = -spin_gradient
+        else:
+            # directions only: the part along e has no meaning
+            safe = np.where(length > 0, length, 1.0)[:, None]
+            magnetic_forces = -_transverse(spin_gradient, directions) / safe
+        energies = by_term.sum(axis=1)
         self.results = {
             "energy": float(energies.sum()),
             "free_energy": float(energies.sum()),
             "energies": energies,
+            "energies_by_term": dict(
+                zip(header.terms, by_term.sum(axis=0).tolist(), strict=True)
+            ),
             "forces": _forces(graph, edge_gradient, len(self.atoms)),
-            "spin_forces": spin_forces,
-            "magnetic_forces": spin_forces / length[:, None],
+            "magnetic_forces": magnetic_forces,
+            "spin_forces": length[:, None] * _transverse(magnetic_forces, directions),
+            "moment_lengths": lengths,
         }
         if self.atoms.cell.rank == 3:
             self.results["stress"] = full_3x3_to_voigt_6_stress(
@@ -103,19 +119,24 @@ class SpinCalculator(Calculator):
             )
         _check_finite(self.results)
 
-    def _evaluate(
-        self, graph: Graph, directions: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _evaluate(self, graph: Graph, spins: np.ndarray) -> tuple[np.ndarray, ...]:
         inputs = (
             graph.edge_vectors,
             graph.edge_index,
             graph.types,
             graph.magnetic_edges,
-            torch.from_numpy(directions),
+            torch.from_numpy(spins),
         )
-        outputs = self.model.module(*(x.to(self.model.device) for x in inputs))
-        energies, edge_gradient, spin_gradient = (x.cpu().numpy() for x in outputs)
-        return energies, edge_gradient, spin_gradient
+        outputs = self.model.module(
+            *(x.to(self.model.device) for x in inputs), len(spins)
+        )
+        return tuple(x.cpu().numpy() for x in outputs)
+
+
+def _transverse(vectors: np.ndarray, directions: np.ndarray) -> np.ndarray:
+    """The part of each vector perpendicular to its direction."""
+    along = np.einsum("ia,ia->i", vectors, directions)
+    return vectors - along[:, None] * directions
 
 
 def _forces(graph: Graph, edge_gradient: np.ndarray, num_atoms: int) -> np.ndarray:
@@ -135,6 +156,8 @@ def _strain_gradient(graph: Graph, edge_gradient: np.ndarray) -> np.ndarray:
 
 def _check_finite(results: dict[str, Any]) -> None:
     for name, values in results.items():
+        if isinstance(values, dict):  # sums of energies that are checked themselves
+            continue
         bad = np.argwhere(~np.isfinite(np.atleast_1d(values)))
         if bad.size:
             raise SpinffError(

@@ -5,8 +5,7 @@ positions: a strictly local model depends on nothing else, the engine that owns 
 neighbour list knows them in float64, and forces and virial are sums of ∂E/∂r_ij.
 """
 
-from __future__ import annotations
-
+# no postponed annotations: TorchScript reads those of buffers as they stand
 import subprocess
 import warnings
 from collections.abc import Callable
@@ -22,27 +21,113 @@ from nequip.nn.embedding.utils import cutoff_partialdict_to_tensor
 
 from spinff import fields
 from spinff.errors import SpinffError
-from spinff.header import HEADER_NAME, ModelHeader, archive_kind, read_header
+from spinff.header import (
+    HEADER_NAME,
+    TERMS,
+    ModelHeader,
+    archive_kind,
+    has_couplings,
+    read_header,
+)
 from spinff.models import Checkpoint, load_checkpoint
-from spinff.nn import exchange_energy
 
 # agreement asked of the file that was written with the model it was written from,
 # relative to the largest value: a few units in the last place of a sum
 _RELOAD_TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
+# model classes whose energy of an atom depends on edges within one cutoff of it
+_STRICTLY_LOCAL = {"SpinAllegro"}
 
 
-class ScriptableMSENN(torch.nn.Module):
-    """The two entry points of a deployed MSENN.
+class ScriptableModel(torch.nn.Module):
+    """The entry point of every deployed model.
 
-    Shapes: N atoms (in LAMMPS owned and ghost), E directed edges i→j with
-    r_ij = r_j − r_i and i = edge_index[0], M edges between magnetic types. float64 and
-    int64 at the boundary, whatever the network's type.
+    Shapes: N atoms (in LAMMPS owned, then ghost), E directed edges i→j with
+    r_ij = r_j − r_i and i = edge_index[0], M edges between magnetic types, T terms.
+    float64 and int64 at the boundary, whatever the network's type.
     """
 
-    def __init__(self, couplings_network: torch.nn.Module) -> None:
-        """Wrap the part of an MSENN that sees geometry only."""
+    reference: torch.Tensor
+
+    def __init__(
+        self,
+        couplings_network: torch.nn.Module,
+        spin_terms: torch.nn.Module,
+        moment_mode: str,
+        reference: torch.Tensor,
+    ) -> None:
+        """Wrap the two parts of a model.
+
+        Args:
+            couplings_network: geometry to lattice energy and couplings.
+            spin_terms: these and the spins to the energy of each term.
+            moment_mode: as in the header.
+            reference: (types,) length of the moment of each type, µB.
+        """
         super().__init__()
         self.network = couplings_network
+        self.spin_terms = spin_terms
+        self.moment_mode = moment_mode
+        self.register_buffer("reference", reference.to(torch.float64))
+
+    def forward(
+        self,
+        edge_vectors: torch.Tensor,
+        edge_index: torch.Tensor,
+        types: torch.Tensor,
+        magnetic_edges: torch.Tensor,
+        spins: torch.Tensor,
+        num_owned: int,
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Energies, their derivatives, and the lengths of the moments.
+
+        Args:
+            edge_vectors: (E, 3) Å.
+            edge_index: (2, E).
+            types: (N,) index into the header's type names.
+            magnetic_edges: (M,) ascending indices of edges between magnetic types.
+            spins: (N, 3) unit vectors, or moments in µB in the moment mode ``input``;
+                zero on atoms of other types.
+            num_owned: the first atoms, whose energies count.
+
+        Returns:
+            Energies (N, T) eV by atom and term, ∂E/∂r_ij (E, 3) eV/Å, ∂E/∂spins (N, 3)
+            in eV per unit of the argument, lengths (N,) µB. Rows of energies and
+            lengths beyond num_owned mean nothing.
+        """
+        edge_vectors = edge_vectors.detach().requires_grad_(True)
+        spins = spins.detach().requires_grad_(True)
+        reference = torch.index_select(self.reference, 0, types)
+        scaled = spins
+        if self.moment_mode == "input":
+            # other types have no length; their spins are zero
+            safe = torch.where(reference > 0, reference, torch.ones_like(reference))
+            scaled = spins / safe.unsqueeze(-1)
+        data = {
+            AtomicDataDict.EDGE_VECTORS_KEY: edge_vectors,
+            AtomicDataDict.EDGE_INDEX_KEY: edge_index,
+            AtomicDataDict.ATOM_TYPE_KEY: types,
+            fields.MAGNETIC_EDGES_KEY: magnetic_edges,
+            fields.SPINS_KEY: scaled,
+        }
+        data = self.spin_terms(self.network(data))
+        energies = data[fields.TERM_ENERGIES_KEY]
+        edge_gradient, spin_gradient = torch.autograd.grad(
+            [energies[:num_owned].sum()], [edge_vectors, spins], allow_unused=True
+        )
+        if edge_gradient is None:  # TorchScript: Optional
+            edge_gradient = torch.zeros_like(edge_vectors)
+        if spin_gradient is None:
+            spin_gradient = torch.zeros_like(spins)
+        lengths = reference
+        if self.moment_mode == "input":
+            lengths = torch.linalg.vector_norm(spins.detach(), dim=-1)
+        if self.moment_mode == "predicted":
+            lengths = data[fields.MOMENT_LENGTHS_KEY].detach().view(-1)
+        return energies.detach(), edge_gradient, spin_gradient, lengths
+
+
+class ScriptableCouplings(ScriptableModel):
+    """A deployed model whose explicit terms are all: its couplings can be kept."""
 
     @torch.jit.export
     def couplings(
@@ -51,8 +136,11 @@ class ScriptableMSENN(torch.nn.Module):
         edge_index: torch.Tensor,
         types: torch.Tensor,
         magnetic_edges: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Lattice energy (N,), J̃ (M, 3, 3), K̃ (M, 1) in eV, differentiable."""
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Lattice energy (N,), J̃ (M, 3, 3), K̃ (M, 1), A (N, 3, 3), eV, differentiable.
+
+        A term that the model lacks is zero.
+        """
         data = {
             AtomicDataDict.EDGE_VECTORS_KEY: edge_vectors,
             AtomicDataDict.EDGE_INDEX_KEY: edge_index,
@@ -61,28 +149,17 @@ class ScriptableMSENN(torch.nn.Module):
         }
         data = self.network(data)
         energy = data[AtomicDataDict.PER_ATOM_ENERGY_KEY].view(-1)
-        return energy, data[fields.EXCHANGE_KEY], data[fields.BIQUADRATIC_KEY]
-
-    def forward(
-        self,
-        edge_vectors: torch.Tensor,
-        edge_index: torch.Tensor,
-        types: torch.Tensor,
-        magnetic_edges: torch.Tensor,
-        directions: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Energies (N,), ∂E/∂r_ij (E, 3) eV/Å and ∂E/∂e (N, 3) eV of given spins."""
-        edge_vectors = edge_vectors.detach().requires_grad_(True)
-        lattice, exchange, biquadratic = self.couplings(
-            edge_vectors, edge_index, types, magnetic_edges
-        )
-        spin, spin_gradient = exchange_energy(
-            exchange, biquadratic, edge_index, magnetic_edges, directions
-        )
-        energy = lattice + spin.view(-1)
-        gradient = torch.autograd.grad([energy.sum()], [edge_vectors])[0]
-        assert gradient is not None  # TorchScript: Optional
-        return energy.detach(), gradient, spin_gradient.detach()
+        pairs, atoms = magnetic_edges.size(0), types.size(0)
+        exchange = edge_vectors.new_zeros(pairs, 3, 3)
+        biquadratic = edge_vectors.new_zeros(pairs, 1)
+        anisotropy = edge_vectors.new_zeros(atoms, 3, 3)
+        if fields.EXCHANGE_KEY in data:
+            exchange = data[fields.EXCHANGE_KEY]
+        if fields.BIQUADRATIC_KEY in data:
+            biquadratic = data[fields.BIQUADRATIC_KEY]
+        if fields.ANISOTROPY_KEY in data:
+            anisotropy = data[fields.ANISOTROPY_KEY]
+        return energy, exchange, biquadratic, anisotropy
 
 
 @dataclass(frozen=True)
@@ -91,8 +168,8 @@ class RunnableModel:
 
     header: ModelHeader
     """What it is."""
-    module: Callable[..., tuple[torch.Tensor, torch.Tensor, torch.Tensor]]
-    """The ``forward`` of :class:`ScriptableMSENN`."""
+    module: Callable[..., tuple[torch.Tensor, ...]]
+    """The ``forward`` of :class:`ScriptableModel`."""
     device: torch.device
     """Where its tensors live."""
 
@@ -141,10 +218,18 @@ def check_device(device: str, who: str) -> torch.device:
     return torch.device(device)
 
 
-def scriptable(checkpoint: Checkpoint) -> ScriptableMSENN:
+def scriptable(checkpoint: Checkpoint) -> ScriptableModel:
     """The deployable part of a trained model."""
-    couplings = checkpoint.model.get_submodule("model.func.couplings")
-    return ScriptableMSENN(couplings).eval().requires_grad_(False)
+    header = make_header(checkpoint)
+    kind = ScriptableCouplings if has_couplings(header) else ScriptableModel
+    reference = [header.moments.get(name, 0.0) for name in header.type_names]
+    module = kind(
+        checkpoint.model.get_submodule("model.func.couplings"),
+        checkpoint.model.get_submodule("model.func.spin_terms"),
+        header.moment_mode,
+        torch.tensor(reference, dtype=torch.float64),
+    )
+    return module.eval().requires_grad_(False)
 
 
 def deploy(checkpoint_path: Path, output: Path, *, dtype: str | None = None) -> Path:
@@ -186,7 +271,7 @@ def deploy(checkpoint_path: Path, output: Path, *, dtype: str | None = None) -> 
     return output
 
 
-def compare_reloaded(path: Path, module: ScriptableMSENN, header: ModelHeader) -> float:
+def compare_reloaded(path: Path, module: ScriptableModel, header: ModelHeader) -> float:
     """Largest relative difference of a written file from its model, on random edges.
 
     Raises:
@@ -212,7 +297,7 @@ def compare_reloaded(path: Path, module: ScriptableMSENN, header: ModelHeader) -
     return worst
 
 
-def random_inputs(header: ModelHeader, seed: int = 0) -> tuple[torch.Tensor, ...]:
+def random_inputs(header: ModelHeader, seed: int = 0) -> tuple[torch.Tensor | int, ...]:
     """A random cluster as the arguments of ``forward``: every pair within reach."""
     generator = torch.Generator().manual_seed(seed)
     count = 6 * len(header.type_names)
@@ -230,11 +315,11 @@ def random_inputs(header: ModelHeader, seed: int = 0) -> tuple[torch.Tensor, ...
     magnetic_edges = torch.nonzero(
         magnetic[types[centre]] & magnetic[types[neighbour]]
     ).view(-1)
-    directions = torch.randn(count, 3, generator=generator, dtype=torch.float64)
-    directions = directions / directions.norm(dim=-1, keepdim=True)
-    directions = directions * magnetic[types].unsqueeze(-1)
+    spins = torch.randn(count, 3, generator=generator, dtype=torch.float64)
+    spins = spins / spins.norm(dim=-1, keepdim=True)
+    spins = spins * magnetic[types].unsqueeze(-1)
     edges = vectors[centre, neighbour]
-    return edges, edge_index, types, magnetic_edges, directions
+    return edges, edge_index, types, magnetic_edges, spins, count
 
 
 def make_header(checkpoint: Checkpoint) -> ModelHeader:
@@ -242,12 +327,11 @@ def make_header(checkpoint: Checkpoint) -> ModelHeader:
     config = checkpoint.config
     type_names = list(config["type_names"])
     magnetic_types = list(config["magnetic_types"])
-    label_scale = checkpoint.model.get_submodule("model.func.label_scale")
-    scale = label_scale.get_parameter("table").detach()
     r_max = float(config["r_max"])
     cutoffs = cutoff_partialdict_to_tensor(
         config.get("per_edge_type_cutoff") or {}, type_names, r_max
     )
+    model_class = str(config["_target_"]).rsplit(".", 1)[-1]
     return ModelHeader(
         backend="torchscript",
         spinff_version=version("spinff"),
@@ -255,12 +339,13 @@ def make_header(checkpoint: Checkpoint) -> ModelHeader:
         nequip_version=version("nequip"),
         allegro_version=version("nequip-allegro"),
         e3nn_version=version("e3nn"),
-        model_class=str(config["_target_"]).rsplit(".", 1)[-1],
-        strictly_local=True,
-        terms=("lattice", "exchange")
-        + (("biquadratic",) if config.get("biquadratic_baseline") else ()),
+        model_class=model_class,
+        strictly_local=model_class in _STRICTLY_LOCAL,
+        terms=tuple(
+            name for name in TERMS if name == "lattice" or name in config["terms"]
+        ),
         spin_orbit_coupling=bool(config["spin_orbit_coupling"]),
-        moment_mode="fixed",
+        moment_mode=str(config.get("moment_mode", "fixed")),
         type_names=tuple(type_names),
         magnetic_types=tuple(magnetic_types),
         moments={name: float(config["moments"][name]) for name in magnetic_types},
@@ -270,14 +355,25 @@ def make_header(checkpoint: Checkpoint) -> ModelHeader:
             for row in cutoffs.view(len(type_names), len(type_names)).tolist()
         ),
         dtype=str(config["model_dtype"]),
-        # the first data set's: the one a single-source model has
-        magnetic_force_scale={
-            name: float(scale[0, type_names.index(name)]) for name in magnetic_types
-        },
+        magnetic_force_scale=_label_scale(checkpoint),
         training_data_sha256=checkpoint.training_data_sha256,
         git_revision=_git_revision(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+
+
+def _label_scale(checkpoint: Checkpoint) -> dict[str, float]:
+    """Of each magnetic type in the first data set: the one a single-source model has.
+
+    One in a model that was trained on energies alone.
+    """
+    names = list(checkpoint.config["type_names"])
+    tables = dict(checkpoint.model.named_parameters())
+    scale = tables.get("model.func.label_scale.table", torch.ones(1, len(names)))
+    return {
+        name: float(scale[0, names.index(name)])
+        for name in checkpoint.config["magnetic_types"]
+    }
 
 
 def _load_script(path: str | Path, device: torch.device) -> Any:  # noqa: ANN401

@@ -23,10 +23,20 @@ MAGNETIC_FORCES_KEY: Final[str] = "magnetic_forces"
 MAGNETIC_FORCE_LABELS_KEY: Final[str] = "magnetic_force_labels"
 # (N, 1) µB      | |m_i|; output of a model that predicts it, or label; NaN = none
 MOMENT_LENGTHS_KEY: Final[str] = "moment_lengths"
-# (M, 3, 3) eV   | J̃_ij, E_J = ½ Σ_{i≠j} e_iᵀ J̃_ij e_j; 0e + 1e + 2e, T even
+# (N, 3)         | s_i: e_i = m_i/|m_i|, or m_i over the species' reference length
+SPINS_KEY: Final[str] = "spins"
+# (M, 3, 3) eV   | J̃_ij, E_J = ½ Σ_{i≠j} s_iᵀ J̃_ij s_j; 0e + 1e + 2e, T even
 EXCHANGE_KEY: Final[str] = "exchange"
-# (M, 1) eV      | K̃_ij, E_K = ½ Σ_{i≠j} K̃_ij (e_i·e_j)²; 0e, T even
+# (N, 3, 3) eV   | A_i, E_A = Σ_i s_iᵀ A_i s_i; 2e, T even
+ANISOTROPY_KEY: Final[str] = "anisotropy"
+# (M, 1) eV      | K̃_ij, E_K = ½ Σ_{i≠j} K̃_ij (s_i·s_j)²; 0e, T even
 BIQUADRATIC_KEY: Final[str] = "biquadratic"
+# (M, 2c) eV^⅓   | p and q of the separable ring exchange; 0e, T even
+RING_KEY: Final[str] = "ring"
+# (N, 3) eV      | a, b, c of E_L = Σ_i (a s_i² + b s_i⁴ + c s_i⁶); 0e, T even
+LONGITUDINAL_KEY: Final[str] = "longitudinal"
+# (N, T) eV      | energy of each atom by term, lattice first; 0e, T even
+TERM_ENERGIES_KEY: Final[str] = "term_energies"
 # (M,) index     | ascending indices of the edges with both ends of a magnetic type
 MAGNETIC_EDGES_KEY: Final[str] = "magnetic_edges"
 # (F, 1) index   | data set a frame came from: selects its label scales; nequip's field
@@ -99,8 +109,17 @@ FIELDS: Final[tuple[FieldSpec, ...]] = (
         "eV",
         "0e + 1e + 2e",
         "even",
-        "J̃_ij of the directed edge i→j, E_J = ½ Σ_{i≠j} e_iᵀ J̃_ij e_j; J_ji = J_ijᵀ "
+        "J̃_ij of the directed edge i→j, E_J = ½ Σ_{i≠j} s_iᵀ J̃_ij s_j; J_ji = J_ijᵀ "
         "after both directions are averaged",
+    ),
+    FieldSpec(
+        ANISOTROPY_KEY,
+        "node",
+        "(N, 3, 3)",
+        "eV",
+        "2e",
+        "even",
+        "A_i, symmetric and traceless, E_A = Σ_i s_iᵀ A_i s_i",
     ),
     FieldSpec(
         BIQUADRATIC_KEY,
@@ -109,7 +128,44 @@ FIELDS: Final[tuple[FieldSpec, ...]] = (
         "eV",
         "0e",
         "even",
-        "K̃_ij of the directed edge i→j, E_K = ½ Σ_{i≠j} K̃_ij (e_i·e_j)²",
+        "K̃_ij of the directed edge i→j, E_K = ½ Σ_{i≠j} K̃_ij (s_i·s_j)²",
+    ),
+    FieldSpec(
+        RING_KEY,
+        "magnetic edge",
+        "(M, 2c)",
+        "eV^⅓",
+        "0e",
+        "even",
+        "p_c(ij), then q_c(ij) of the separable ring exchange (spinff.nn.terms.ring)",
+    ),
+    FieldSpec(
+        LONGITUDINAL_KEY,
+        "node",
+        "(N, 3)",
+        "eV",
+        "0e",
+        "even",
+        "a, b, c of E_L = Σ_i (a s_i² + b s_i⁴ + c s_i⁶)",
+    ),
+    FieldSpec(
+        SPINS_KEY,
+        "node",
+        "(N, 3)",
+        "",
+        "1e",
+        "odd",
+        "s_i that the terms depend on: e_i = m_i/|m_i|, or, where lengths matter, "
+        "m_i over the reference length of the species",
+    ),
+    FieldSpec(
+        TERM_ENERGIES_KEY,
+        "node",
+        "(N, T)",
+        "eV",
+        "0e",
+        "even",
+        "energy of each atom, a column for each term of the model, lattice first",
     ),
     FieldSpec(
         MAGNETIC_EDGES_KEY,

@@ -91,8 +91,8 @@ class GraphBuilder:
         )
 
 
-def unit_moments(
-    moments: np.ndarray, is_magnetic: np.ndarray, who: str
+def directions_and_lengths(
+    moments: np.ndarray, is_magnetic: np.ndarray, who: str, *, zero_allowed: bool
 ) -> tuple[np.ndarray, np.ndarray]:
     """Directions and lengths of the moments of the magnetic atoms.
 
@@ -100,12 +100,13 @@ def unit_moments(
         moments: (N, 3) in µB.
         is_magnetic: (N,) whether the model gives the atom a moment.
         who: beginning of an error message.
+        zero_allowed: whether a magnetic atom may have no moment; its direction is zero.
 
     Returns:
-        e (N, 3), zero on the other atoms, and |m| (N,) in µB, one on the other atoms.
+        e (N, 3) and |m| (N,) in µB, both zero on the other atoms.
 
     Raises:
-        SpinffError: wrong shape, NaN, or a magnetic atom with a zero moment.
+        SpinffError: wrong shape, NaN, or a zero moment that is not allowed.
     """
     moments = np.asarray(moments, dtype=float)
     if moments.shape != (len(is_magnetic), 3):
@@ -115,12 +116,15 @@ def unit_moments(
             "moment m along z (0, 0, m)"
         )
     length = np.linalg.norm(moments, axis=1)
-    bad = np.flatnonzero(is_magnetic & ~(np.isfinite(length) & (length > 0)))
+    usable = np.isfinite(length) & ((length > 0) | zero_allowed)
+    bad = np.flatnonzero(is_magnetic & ~usable)
     if bad.size:
         atom = int(bad[0])
+        size = "finite vector" if zero_allowed else "finite vector with a length > 0"
         raise SpinffError(
             f"{who}: a magnetic atom has no usable moment, got {moments[atom]} µB on "
-            f"atom {atom}, expected a finite vector with a length > 0; set its moment"
+            f"atom {atom}, expected a {size}; set its moment"
         )
-    safe = np.where(is_magnetic, length, 1.0)
-    return np.where(is_magnetic[:, None], moments / safe[:, None], 0.0), safe
+    length = np.where(is_magnetic, length, 0.0)
+    safe = np.where(length > 0, length, 1.0)[:, None]
+    return np.where((length > 0)[:, None], moments / safe, 0.0), length

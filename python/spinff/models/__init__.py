@@ -1,6 +1,6 @@
 """Model builders for nequip configurations, and trained models."""
 
 from spinff.models.checkpoint import Checkpoint, load_checkpoint
-from spinff.models.msenn import MSENN
+from spinff.models.spin_allegro import SpinAllegro
 
-__all__ = ["MSENN", "Checkpoint", "load_checkpoint"]
+__all__ = ["Checkpoint", "SpinAllegro", "load_checkpoint"]

@@ -62,7 +62,7 @@ def load_checkpoint(path: str | Path, dtype: str | None = None) -> Checkpoint:
     if not str(config.get("_target_", "")).startswith("spinff."):
         raise SpinffError(
             f"{who}: not a spinff model, got {config.get('_target_')}, expected "
-            "spinff.models.MSENN; use nequip's own commands for it"
+            "spinff.models.SpinAllegro; use nequip's own commands for it"
         )
     if not global_state_initialized():
         set_global_state()

@@ -2,24 +2,28 @@
 
 from spinff.nn.allegro import AllegroLayers
 from spinff.nn.contraction import EnvironmentContraction
-from spinff.nn.exchange import (
-    BesselBasis,
-    ExchangeHead,
-    SpinEnergy,
-    exchange_energy,
-    exchange_irreps,
+from spinff.nn.label_scale import MagneticForceLabelScale
+from spinff.nn.moment_length import MomentLengths
+from spinff.nn.spin_terms import SpinTerms
+from spinff.nn.spins import (
+    MagneticEdges,
+    MagneticForces,
+    SpinsFromMoments,
     magnetic_edge_indices,
 )
-from spinff.nn.label_scale import MagneticForceLabelScale
+from spinff.nn.tenn import TENN
+from spinff.nn.tensor_layers import TensorLayers
 
 __all__ = [
+    "TENN",
     "AllegroLayers",
-    "BesselBasis",
     "EnvironmentContraction",
-    "ExchangeHead",
+    "MagneticEdges",
     "MagneticForceLabelScale",
-    "SpinEnergy",
-    "exchange_energy",
-    "exchange_irreps",
+    "MagneticForces",
+    "MomentLengths",
+    "SpinTerms",
+    "SpinsFromMoments",
+    "TensorLayers",
     "magnetic_edge_indices",
 ]

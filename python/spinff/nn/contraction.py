@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
-from e3nn.o3 import wigner_3j
 from e3nn.util.jit import compile_mode
 
-from spinff.irreps import TIrreps, tensor_product_paths
+from spinff.irreps import AnyIrrep, TIrreps, irrep_list, tensor_product_paths
+from spinff.irreps._spin_space import coupling_coefficients, slices
 
 
 def padded_slots(centre: torch.Tensor, num_centres: int) -> tuple[torch.Tensor, int]:
@@ -47,25 +48,31 @@ class EnvironmentContraction(torch.nn.Module):
     """
 
     def __init__(
-        self, left: TIrreps, right: TIrreps, out: TIrreps, channels: int
+        self,
+        left: TIrreps | Sequence[AnyIrrep],
+        right: TIrreps | Sequence[AnyIrrep],
+        out: TIrreps | Sequence[AnyIrrep],
+        channels: int,
     ) -> None:
         """Build the coefficients C_p of every path that (l, p, t) allows."""
         super().__init__()
-        self.left, self.right, self.out = left, right, out
+        left, right, out = irrep_list(left), irrep_list(right), irrep_list(out)
+        self._repr = " -> ".join(
+            [f"{_text(left)} ⊗ {_text(right)}", f"{_text(out)} | {channels} channels"]
+        )
         self.channels = channels
         paths = tensor_product_paths(left, right, out)
         self.register_buffer("coefficients", _path_coefficients(left, right, out))
         self.weights = torch.nn.Parameter(
             torch.empty(channels, len(paths)).uniform_(-math.sqrt(3), math.sqrt(3))
         )
-        self._dim_left, self._dim_right, self._dim_out = left.dim, right.dim, out.dim
+        self._dim_left, self._dim_right, self._dim_out = (
+            sum(ir.dim for ir in irreps) for irreps in (left, right, out)
+        )
 
     def extra_repr(self) -> str:
         """Irreps in and out, channels and paths."""
-        return (
-            f"{self.left} ⊗ {self.right} -> {self.out} | {self.channels} channels | "
-            f"{self.weights.size(1)} paths"
-        )
+        return f"{self._repr} | {self.weights.size(1)} paths"
 
     def forward(
         self, x1: torch.Tensor, x2: torch.Tensor, slot: torch.Tensor, width: int
@@ -102,19 +109,25 @@ class EnvironmentContraction(torch.nn.Module):
         return torch.index_select(product, 0, slot)
 
 
-def _path_coefficients(left: TIrreps, right: TIrreps, out: TIrreps) -> torch.Tensor:
+def _text(irreps: Sequence[AnyIrrep]) -> str:
+    return " + ".join(str(ir) for ir in irreps)
+
+
+def _path_coefficients(
+    left: Sequence[AnyIrrep], right: Sequence[AnyIrrep], out: Sequence[AnyIrrep]
+) -> torch.Tensor:
     """Coefficients (paths, dim_left, dim_right, dim_out), unit variance per output.
 
     Wigner 3j times √(2l+1), as e3nn's "component" normalisation, over the square root
     of the number of paths that share an output irrep.
     """
     paths = tensor_product_paths(left, right, out)
-    slices = [irreps.e3.slices() for irreps in (left, right, out)]
-    irreps = [list(x.irreps()) for x in (left, right, out)]
-    coefficients = torch.zeros(len(paths), left.dim, right.dim, out.dim)
+    fan_in = [sum(1 for path in paths if path[2] == k) for k in range(len(out))]
+    where = [slices(irreps) for irreps in (left, right, out)]
+    dims = [sum(ir.dim for ir in irreps) for irreps in (left, right, out)]
+    coefficients = torch.zeros(len(paths), *dims)
     for number, (i, j, k) in enumerate(paths):
-        ir1, ir2, ir3 = irreps[0][i], irreps[1][j], irreps[2][k]
-        fan_in = sum(1 for path in paths if path[2] == k)
-        block = wigner_3j(ir1.l, ir2.l, ir3.l) * math.sqrt((2 * ir3.l + 1) / fan_in)
-        coefficients[number, slices[0][i], slices[1][j], slices[2][k]] = block
+        block = coupling_coefficients(left[i], right[j], out[k])
+        block = block * math.sqrt(out[k].dim / fan_in[k])
+        coefficients[number, where[0][i], where[1][j], where[2][k]] = block
     return coefficients

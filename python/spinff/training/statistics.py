@@ -19,7 +19,8 @@ from nequip.nn.embedding import EdgeLengthNormalizer
 
 from spinff import fields
 from spinff.errors import SpinffError
-from spinff.nn import BesselBasis, magnetic_edge_indices
+from spinff.nn import magnetic_edge_indices
+from spinff.nn.terms import BesselBasis
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +43,8 @@ class _Sums:
     label_sets: list[int] = field(default_factory=list)
     num_labels: int = 0
     num_edges: int = 0
+    num_magnetic_edges: int = 0
+    num_magnetic_atoms: int = 0
     force_square: float = 0.0
     num_force_components: int = 0
     moment_sum: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
@@ -54,8 +57,9 @@ class SpinStatistics:
     Its results are interpolated in the configuration, for example
     ``exchange_baseline: ${training_data_stats:exchange_baseline}``:
 
-    ``num_neighbors_mean``; ``forces_rms`` eV/Å; ``moments`` (species -> mean length,
-    µB); ``exchange_baseline`` and ``biquadratic_baseline`` (pair -> coefficients of
+    ``num_neighbors_mean`` of all atoms; ``num_magnetic_neighbors_mean``, magnetic
+    neighbours of a magnetic atom; ``forces_rms`` eV/Å; ``moments`` (species -> mean
+    length, µB); ``exchange_baseline`` and ``biquadratic_baseline`` (pair -> coefficients of
     J(r) and K(r), eV; the latter only if asked for); ``magnetic_force_scale`` (per
     data set: species -> label / derivative); ``per_atom_energy_mean`` eV, without the
     energy of the fitted exchange.
@@ -130,6 +134,7 @@ class SpinStatistics:
         moments = data[fields.MAGNETIC_MOMENTS_KEY]
         length = moments.norm(dim=-1)
         sums.num_edges += data[AtomicDataDict.EDGE_INDEX_KEY].size(1)
+        sums.num_magnetic_atoms += int(self._is_magnetic[types].sum())
         magnetic = self._is_magnetic[types] & (length > 0)
         sums.moment_sum.index_add_(0, types[magnetic], length[magnetic])
         sums.moment_count.index_add_(
@@ -144,12 +149,19 @@ class SpinStatistics:
         directions = torch.where(
             length.unsqueeze(-1) > 0, moments / length.unsqueeze(-1), 0.0
         )
-        neighbours, energy_features = self._features(data, directions)
+        edges = magnetic_edge_indices(
+            data[AtomicDataDict.EDGE_INDEX_KEY], types, self._is_magnetic
+        )
+        sums.num_magnetic_edges += len(edges)
+        neighbours, energy_features = self._features(data, directions, edges)
         self._add_field(data, directions, length, neighbours, sums)
         self._add_energies(data, energy_features, sums)
 
     def _features(
-        self, data: AtomicDataDict.Type, directions: torch.Tensor
+        self,
+        data: AtomicDataDict.Type,
+        directions: torch.Tensor,
+        edges: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Sums over neighbours that multiply each coefficient, of J and then of K.
 
@@ -159,7 +171,6 @@ class SpinStatistics:
         """
         types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
         edge_index = data[AtomicDataDict.EDGE_INDEX_KEY]
-        edges = magnetic_edge_indices(edge_index, types, self._is_magnetic)
         centre, neighbour = edge_index[0][edges], edge_index[1][edges]
         x = self._normalise(data.copy())[AtomicDataDict.NORM_LENGTH_KEY][edges]
         basis = self._basis(x)  # (M, n)
@@ -244,6 +255,8 @@ class SpinStatistics:
         num_sets = max(sums.label_sets) + 1
         results = {
             "num_neighbors_mean": sums.num_edges / float(num_atoms.sum()),
+            "num_magnetic_neighbors_mean": sums.num_magnetic_edges
+            / max(sums.num_magnetic_atoms, 1),
             "per_atom_energy_mean": float(rest.mean()),
             "forces_rms": (sums.force_square / max(sums.num_force_components, 1))
             ** 0.5,

@@ -1,0 +1,394 @@
+"""How a model is put together, whatever network sees its geometry.
+
+    geometry ─► lattice energy, couplings of the explicit terms      (``couplings``)
+    moments  ─► spins ─► energy of every term, TENN among them       (``spin_terms``)
+             ─► total energy ─► forces, stress, magnetic forces ─► labels
+
+``couplings`` never sees a spin: a deployed model whose terms are all explicit evaluates
+its network once for any number of spin configurations of one geometry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from allegro.nn import EdgewiseReduce
+from e3nn.o3 import Irreps
+from nequip.data import AtomicDataDict
+from nequip.nn import (
+    AtomwiseReduce,
+    ForceStressOutput,
+    GraphModuleMixin,
+    PerTypeScaleShift,
+    ScalarMLP,
+    SequentialGraphNetwork,
+)
+
+from spinff import fields
+from spinff.errors import SpinffError
+from spinff.header import MOMENT_MODES, TERMS
+from spinff.irreps import TIrrep, TIrreps
+from spinff.nn import (
+    TENN,
+    MagneticEdges,
+    MagneticForceLabelScale,
+    MagneticForces,
+    MomentLengths,
+    SpinsFromMoments,
+    SpinTerms,
+)
+from spinff.nn.terms import (
+    AnisotropyEnergy,
+    AnisotropyHead,
+    BiquadraticEnergy,
+    BiquadraticHead,
+    ExchangeEnergy,
+    ExchangeHead,
+    LongitudinalEnergy,
+    LongitudinalHead,
+    RingEnergy,
+    RingHead,
+    exchange_irreps,
+)
+
+SPIN_TERMS = TERMS[1:]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpinHamiltonian:
+    """Which terms a model has, and where they start. See the model builders."""
+
+    who: str
+    type_names: Sequence[str]
+    magnetic_types: Sequence[str]
+    moments: dict[str, float]
+    moment_mode: str
+    terms: Sequence[str]
+    spin_orbit_coupling: bool
+    exchange_baseline: dict[str, list[float]] | None
+    exchange_scale: float
+    relativistic_scale: float
+    anisotropy_scale: float
+    biquadratic_baseline: dict[str, list[float]] | None
+    biquadratic_scale: float
+    ring_channels: int
+    ring_scale: float
+    longitudinal_baseline: dict[str, list[float]] | None
+    longitudinal_scale: float
+    tenn_l_max: int
+    tenn_spin_l_max: int
+    tenn_num_layers: int
+    tenn_num_scalar_features: int
+    tenn_num_tensor_features: int
+    tenn_scale: float
+    avg_num_magnetic_neighbors: float
+    magnetic_force_scale: list[dict[str, float]]
+    magnetic_force_scale_trainable: bool
+
+    def __post_init__(self) -> None:
+        """Raise SpinffError for what cannot be built."""
+        self._check_types()
+        self._check_terms()
+        self._check_moment_mode()
+
+    def _check_types(self) -> None:
+        unknown = [name for name in self.magnetic_types if name not in self.type_names]
+        if unknown or not self.magnetic_types:
+            raise SpinffError(
+                f"{self.who}: magnetic_types, got {list(self.magnetic_types)}, "
+                f"expected one or more of {', '.join(self.type_names)}; correct "
+                "magnetic_types or type_names"
+            )
+        if set(self.moments) != set(self.magnetic_types) or not all(
+            value > 0 for value in self.moments.values()
+        ):
+            raise SpinffError(
+                f"{self.who}: moments, got {dict(self.moments)}, expected a length > 0 "
+                f"in µB for each of {', '.join(self.magnetic_types)}; correct moments"
+            )
+
+    def _check_terms(self) -> None:
+        unknown = [name for name in self.terms if name not in SPIN_TERMS]
+        if unknown or len(set(self.terms)) != len(self.terms):
+            raise SpinffError(
+                f"{self.who}: terms, got {list(self.terms)}, expected different words "
+                f"out of {', '.join(SPIN_TERMS)} (the lattice energy is always there); "
+                "correct terms"
+            )
+        if "anisotropy" in self.terms and not self.spin_orbit_coupling:
+            raise SpinffError(
+                f"{self.who}: terms, got anisotropy with spin_orbit_coupling: false, "
+                "expected true, because single-ion anisotropy fixes the spins to the "
+                "lattice; set spin_orbit_coupling: true or leave the term out"
+            )
+
+    def _check_moment_mode(self) -> None:
+        if self.moment_mode not in MOMENT_MODES:
+            raise SpinffError(
+                f"{self.who}: moment_mode, got {self.moment_mode}, expected one of "
+                f"{', '.join(MOMENT_MODES)}; correct moment_mode"
+            )
+        if "longitudinal" in self.terms and self.moment_mode != "input":
+            raise SpinffError(
+                f"{self.who}: terms, got longitudinal with moment_mode: "
+                f"{self.moment_mode}, expected moment_mode: input, because the energy "
+                "depends on directions alone otherwise; change one of the two"
+            )
+        if self.moment_mode == "predicted" and "tenn" not in self.terms:
+            raise SpinffError(
+                f"{self.who}: moment_mode, got predicted without the term tenn, "
+                "expected it, because its network predicts the lengths; add tenn to "
+                "terms"
+            )
+
+    @property
+    def tensor_irreps(self) -> TIrreps:
+        """Irreps that the geometry's network has to give on its edges."""
+        relativistic = self.spin_orbit_coupling and {"exchange", "tenn"} & {*self.terms}
+        if not relativistic and "anisotropy" in self.terms:
+            return TIrreps([(1, TIrrep("0ee")), (1, TIrrep("2ee"))])
+        return exchange_irreps(bool(relativistic))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """The network over species and positions, as the heads need to know it."""
+
+    modules: dict[str, GraphModuleMixin]
+    """In order; the last leaves edge scalars and, if wanted, edge tensors."""
+    tensor_irreps: TIrreps
+    """Of the edge tensors."""
+    num_tensor_features: int
+    """Their channels."""
+    avg_num_neighbors: float
+    """Of an atom in the training data."""
+    polynomial_cutoff_p: float
+    """Power of the cutoff polynomial."""
+    mlp: dict[str, Any]
+    """Depth, width and nonlinearity of every MLP."""
+
+    @property
+    def irreps_out(self) -> dict[str, Irreps]:
+        """What the last module leaves."""
+        return list(self.modules.values())[-1].irreps_out
+
+
+def moment_inputs() -> dict[str, str | None]:
+    """Input fields that the first module of a model has to declare.
+
+    ``GraphModel`` drops an input that its first module does not name.
+    """
+    return {fields.MAGNETIC_MOMENTS_KEY: "1e", fields.LABEL_SET_KEY: None}
+
+
+def assemble(
+    hamiltonian: SpinHamiltonian,
+    geometry: Geometry,
+    *,
+    per_type_energy_shifts: float | dict[str, float],
+    per_type_energy_scales: float | dict[str, float],
+    do_derivatives: bool,
+) -> ForceStressOutput:
+    """The whole model around a geometry network."""
+    modules = dict(geometry.modules)
+    modules |= _lattice_energy(
+        hamiltonian, geometry, per_type_energy_scales, per_type_energy_shifts
+    )
+    modules["magnetic_edges"] = MagneticEdges(
+        list(hamiltonian.type_names),
+        list(hamiltonian.magnetic_types),
+        irreps_in=_last(modules).irreps_out,
+    )
+    for name in SPIN_TERMS:
+        if name in hamiltonian.terms and name != "tenn":
+            head = _head(name, hamiltonian, geometry, _last(modules).irreps_out)
+            modules[name] = head
+    couplings = SequentialGraphNetwork(modules)
+
+    spins = SpinsFromMoments(
+        type_names=list(hamiltonian.type_names),
+        moments=hamiltonian.moments,
+        directions_only=hamiltonian.moment_mode != "input",
+        differentiate=do_derivatives,
+        irreps_in=couplings.irreps_out,
+    )
+    spin_terms = _spin_terms(hamiltonian, geometry, spins.irreps_out)
+    total_energy = AtomwiseReduce(
+        reduce="sum",
+        field=AtomicDataDict.PER_ATOM_ENERGY_KEY,
+        out_field=AtomicDataDict.TOTAL_ENERGY_KEY,
+        irreps_in=spin_terms.irreps_out,
+    )
+    energy = {
+        "couplings": couplings,
+        "spins": spins,
+        "spin_terms": spin_terms,
+        "total_energy": total_energy,
+    }
+    if do_derivatives:
+        energy |= _magnetic_forces(hamiltonian, total_energy.irreps_out)
+    return ForceStressOutput(SequentialGraphNetwork(energy), do_derivatives)
+
+
+def _last(modules: dict[str, GraphModuleMixin]) -> GraphModuleMixin:
+    return list(modules.values())[-1]
+
+
+def _lattice_energy(
+    hamiltonian: SpinHamiltonian,
+    geometry: Geometry,
+    scales: float | dict[str, float],
+    shifts: float | dict[str, float],
+) -> dict[str, GraphModuleMixin]:
+    """Readout of the spin-independent energy of each atom."""
+    type_names = list(hamiltonian.type_names)
+    readout = ScalarMLP(
+        output_dim=1,
+        field=AtomicDataDict.EDGE_FEATURES_KEY,
+        out_field=AtomicDataDict.EDGE_ENERGY_KEY,
+        irreps_in=geometry.irreps_out,
+        **geometry.mlp,
+    )
+    edge_sum = EdgewiseReduce(
+        field=AtomicDataDict.EDGE_ENERGY_KEY,
+        out_field=AtomicDataDict.PER_ATOM_ENERGY_KEY,
+        avg_num_neighbors=geometry.avg_num_neighbors,
+        type_names=type_names,
+        irreps_in=readout.irreps_out,
+    )
+    scale_shift = PerTypeScaleShift(
+        type_names=type_names,
+        field=AtomicDataDict.PER_ATOM_ENERGY_KEY,
+        out_field=AtomicDataDict.PER_ATOM_ENERGY_KEY,
+        scales=scales,
+        shifts=shifts,
+        irreps_in=edge_sum.irreps_out,
+    )
+    return {
+        "energy_readout": readout,
+        "energy_sum": edge_sum,
+        "energy_scale_shift": scale_shift,
+    }
+
+
+def _head(
+    name: str,
+    h: SpinHamiltonian,
+    geometry: Geometry,
+    irreps_in: dict[str, Irreps],
+) -> GraphModuleMixin:
+    """The head that makes the couplings of one explicit term."""
+    common: dict[str, Any] = {
+        "mlp_hidden_layers_width": geometry.mlp["hidden_layers_width"],
+        "irreps_in": irreps_in,
+    }
+    of_pairs = {
+        "type_names": list(h.type_names),
+        "polynomial_cutoff_p": geometry.polynomial_cutoff_p,
+    }
+    of_atoms = {
+        "type_names": list(h.type_names),
+        "magnetic_types": list(h.magnetic_types),
+        "avg_num_neighbors": geometry.avg_num_neighbors,
+    }
+    tensors = {
+        "tensor_irreps": geometry.tensor_irreps,
+        "num_tensor_features": geometry.num_tensor_features,
+    }
+    if name == "exchange":
+        return ExchangeHead(
+            baseline=h.exchange_baseline,
+            scale=h.exchange_scale,
+            relativistic_scale=h.relativistic_scale,
+            **tensors,
+            **of_pairs,
+            **common,
+        )
+    if name == "anisotropy":
+        return AnisotropyHead(scale=h.anisotropy_scale, **tensors, **of_atoms, **common)
+    if name == "biquadratic":
+        return BiquadraticHead(
+            baseline=h.biquadratic_baseline,
+            scale=h.biquadratic_scale,
+            **of_pairs,
+            **common,
+        )
+    if name == "ring":
+        return RingHead(channels=h.ring_channels, scale=h.ring_scale, **common)
+    return LongitudinalHead(
+        baseline=h.longitudinal_baseline,
+        scale=h.longitudinal_scale,
+        **of_atoms,
+        **common,
+    )
+
+
+_ENERGIES = {
+    "exchange": ExchangeEnergy,
+    "anisotropy": AnisotropyEnergy,
+    "biquadratic": BiquadraticEnergy,
+    "ring": RingEnergy,
+    "longitudinal": LongitudinalEnergy,
+}
+
+
+def _spin_terms(
+    h: SpinHamiltonian, geometry: Geometry, irreps_in: dict[str, Irreps]
+) -> SequentialGraphNetwork:
+    """Energies of all terms, and the moments' lengths where they are predicted."""
+    terms: dict[str, torch.nn.Module] = {
+        name: _ENERGIES[name]()
+        for name in SPIN_TERMS
+        if name in h.terms and name != "tenn"
+    }
+    if "tenn" in h.terms:
+        tenn = _tenn(h, geometry)
+        terms["tenn"] = tenn
+    modules: dict[str, GraphModuleMixin] = {"terms": SpinTerms(terms, irreps_in)}
+    if h.moment_mode == "predicted":
+        modules["moment_lengths"] = MomentLengths(
+            type_names=list(h.type_names),
+            moments=h.moments,
+            num_scalars=tenn.layers.num_scalars_out,
+            avg_num_neighbors=h.avg_num_magnetic_neighbors,
+            mlp_hidden_layers_width=geometry.mlp["hidden_layers_width"],
+            irreps_in=modules["terms"].irreps_out,
+        )
+    return SequentialGraphNetwork(modules)
+
+
+def _tenn(h: SpinHamiltonian, geometry: Geometry) -> TENN:
+    scalars = geometry.irreps_out[AtomicDataDict.EDGE_FEATURES_KEY]
+    return TENN(
+        type_names=list(h.type_names),
+        magnetic_types=list(h.magnetic_types),
+        spin_orbit_coupling=h.spin_orbit_coupling,
+        lengths=h.moment_mode == "input",
+        l_max=h.tenn_l_max,
+        spin_l_max=h.tenn_spin_l_max,
+        num_layers=h.tenn_num_layers,
+        num_scalar_features=h.tenn_num_scalar_features,
+        num_tensor_features=h.tenn_num_tensor_features,
+        geometry_irreps=geometry.tensor_irreps,
+        num_geometry_scalars=scalars.num_irreps,
+        num_geometry_channels=geometry.num_tensor_features,
+        avg_num_neighbors=h.avg_num_magnetic_neighbors,
+        scale=h.tenn_scale,
+        mlp_kwargs=geometry.mlp,
+    )
+
+
+def _magnetic_forces(
+    h: SpinHamiltonian, irreps_in: dict[str, Irreps]
+) -> dict[str, GraphModuleMixin]:
+    magnetic_forces = MagneticForces(len(h.terms) > 0, irreps_in=irreps_in)
+    label_scale = MagneticForceLabelScale(
+        type_names=list(h.type_names),
+        scales=h.magnetic_force_scale,
+        trainable=h.magnetic_force_scale_trainable,
+        irreps_in=magnetic_forces.irreps_out,
+    )
+    return {"magnetic_forces": magnetic_forces, "label_scale": label_scale}

@@ -1,0 +1,263 @@
+"""Spin-Allegro: a spin Hamiltonian whose couplings come from an Allegro network.
+
+MSENN and TENN of SpinGNN++ (Yu et al., Phys. Rev. B 110, 104427) on one Allegro network
+over geometry (Musaelian et al., Nat. Commun. 14, 579 (2023)). With explicit terms alone
+it is an MSENN.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allegro.nn import TwoBodyBesselScalarEmbed, TwoBodySphericalHarmonicTensorEmbed
+from e3nn import o3
+from nequip.data import AtomicDataDict
+from nequip.model import model_builder
+from nequip.nn import ForceStressOutput, ScalarMLP
+from nequip.nn.embedding import EdgeLengthNormalizer
+
+from spinff.irreps import TIrrep, TIrreps
+from spinff.models.assembly import Geometry, SpinHamiltonian, assemble, moment_inputs
+from spinff.nn import AllegroLayers
+
+
+@model_builder
+def SpinAllegro(
+    *,
+    # === species and cutoffs ===
+    type_names: list[str],
+    magnetic_types: list[str],
+    moments: dict[str, float],
+    moment_mode: str = "fixed",
+    r_max: float,
+    per_edge_type_cutoff: dict[str, Any] | None = None,
+    # === spin Hamiltonian ===
+    terms: list[str],
+    spin_orbit_coupling: bool,
+    exchange_baseline: dict[str, list[float]] | None = None,
+    exchange_scale: float = 0.02,
+    relativistic_scale: float = 1.0,
+    anisotropy_scale: float = 1.0,
+    biquadratic_baseline: dict[str, list[float]] | None = None,
+    biquadratic_scale: float = 0.002,
+    ring_channels: int = 4,
+    ring_scale: float = 0.002,
+    longitudinal_baseline: dict[str, list[float]] | None = None,
+    longitudinal_scale: float = 0.1,
+    tenn_l_max: int = 2,
+    tenn_spin_l_max: int = 1,
+    tenn_num_layers: int = 2,
+    tenn_num_scalar_features: int = 32,
+    tenn_num_tensor_features: int = 4,
+    tenn_scale: float = 0.02,
+    magnetic_force_scale: list[dict[str, float]] | None = None,
+    magnetic_force_scale_trainable: bool = False,
+    # === energy reference ===
+    avg_num_neighbors: float,
+    avg_num_magnetic_neighbors: float | None = None,
+    per_type_energy_shifts: float | dict[str, float],
+    per_type_energy_scales: float | dict[str, float],
+    # === size of the network over geometry ===
+    l_max: int = 2,
+    parity: bool = True,
+    num_layers: int = 2,
+    num_scalar_features: int = 32,
+    num_tensor_features: int = 8,
+    num_bessels: int = 8,
+    polynomial_cutoff_p: float = 6,
+    mlp_hidden_layers_depth: int = 1,
+    mlp_hidden_layers_width: int = 32,
+    mlp_nonlinearity: str = "silu",
+    # === derivatives ===
+    do_derivatives: bool = True,
+) -> ForceStressOutput:
+    """Build a Spin-Allegro model.
+
+    Also takes nequip's ``seed``, ``model_dtype`` and ``compile_mode``.
+
+    Args:
+        type_names: species of the model.
+        magnetic_types: those of them that carry a moment.
+        moments: length of the moment of each magnetic type, µB: fixed, or the reference
+            length s = m / m_ref of the other modes.
+        moment_mode: ``fixed``: the energy depends on directions only, the length enters
+            the magnetic force and the dynamics; ``input``: it depends on m, smoothly
+            down to m = 0, and magnetic forces have a longitudinal part; ``predicted``:
+            as fixed, and the TENN predicts lengths, trained on |m| labels.
+        r_max: cutoff, Å.
+        per_edge_type_cutoff: nequip's per-pair cutoffs, Å, each ≤ r_max.
+        terms: beside the lattice energy, any of ``exchange``, ``anisotropy``,
+            ``biquadratic``, ``ring`` (four spins), ``longitudinal`` (Landau expansion
+            in |m|, mode input) and ``tenn`` (any order); none for a model that does not
+            see spins.
+        spin_orbit_coupling: with it exchange has all nine components and the TENN
+            couples spins with bonds; without it the energy is exactly invariant when
+            all spins turn alone.
+        exchange_baseline: coefficients of the linear J(r), from ``SpinStatistics``.
+        exchange_scale: eV, size of the network's part of J at the start.
+        relativistic_scale: eV, multiplies D and Γ; edge tensors are about 1e-3.
+        anisotropy_scale: eV, multiplies A.
+        biquadratic_baseline: coefficients of the linear K(r), from ``SpinStatistics``.
+        biquadratic_scale: eV, size of the network's part of K at the start.
+        ring_channels: separable terms of the ring exchange.
+        ring_scale: eV, size of the ring exchange at the start.
+        longitudinal_baseline: (type) -> a, b, c in eV, from ``SpinStatistics``.
+        longitudinal_scale: eV, size of the network's part of a, b, c at the start.
+        tenn_l_max: degree of the TENN's bond harmonics and tensors.
+        tenn_spin_l_max: degree of its spin harmonics.
+        tenn_num_layers: its tensor products.
+        tenn_num_scalar_features: width of its scalar track.
+        tenn_num_tensor_features: channels of its tensor track.
+        tenn_scale: eV, size of its energy for weights of order one.
+        magnetic_force_scale: label scale per data set and species; None: 1.
+        magnetic_force_scale_trainable: learn the label scales.
+        avg_num_neighbors: of the training data.
+        avg_num_magnetic_neighbors: magnetic neighbours of a magnetic atom; None: as
+            avg_num_neighbors.
+        per_type_energy_shifts: energy of an atom before the network's part, eV.
+        per_type_energy_scales: scale of the network's lattice energy, eV.
+        l_max: highest degree of spherical harmonics and tensors.
+        parity: keep tensors of both parities.
+        num_layers: Allegro layers.
+        num_scalar_features: width of the scalar track.
+        num_tensor_features: channels of the tensor track.
+        num_bessels: radial functions, also of the linear baselines.
+        polynomial_cutoff_p: power of the cutoff polynomial.
+        mlp_hidden_layers_depth: hidden layers of every MLP.
+        mlp_hidden_layers_width: their width.
+        mlp_nonlinearity: of every MLP.
+        do_derivatives: forces, stress and magnetic forces as well as energies.
+    """
+    hamiltonian = SpinHamiltonian(
+        who="SpinAllegro",
+        type_names=type_names,
+        magnetic_types=magnetic_types,
+        moments=moments,
+        moment_mode=moment_mode,
+        terms=terms,
+        spin_orbit_coupling=spin_orbit_coupling,
+        exchange_baseline=exchange_baseline,
+        exchange_scale=exchange_scale,
+        relativistic_scale=relativistic_scale,
+        anisotropy_scale=anisotropy_scale,
+        biquadratic_baseline=biquadratic_baseline,
+        biquadratic_scale=biquadratic_scale,
+        ring_channels=ring_channels,
+        ring_scale=ring_scale,
+        longitudinal_baseline=longitudinal_baseline,
+        longitudinal_scale=longitudinal_scale,
+        tenn_l_max=tenn_l_max,
+        tenn_spin_l_max=tenn_spin_l_max,
+        tenn_num_layers=tenn_num_layers,
+        tenn_num_scalar_features=tenn_num_scalar_features,
+        tenn_num_tensor_features=tenn_num_tensor_features,
+        tenn_scale=tenn_scale,
+        avg_num_magnetic_neighbors=avg_num_magnetic_neighbors or avg_num_neighbors,
+        magnetic_force_scale=magnetic_force_scale or [{}],
+        magnetic_force_scale_trainable=magnetic_force_scale_trainable,
+    )
+    geometry = _allegro(
+        type_names=type_names,
+        r_max=r_max,
+        per_edge_type_cutoff=per_edge_type_cutoff,
+        tensor_irreps=_tensor_irreps(l_max, parity),
+        tensor_irreps_out=hamiltonian.tensor_irreps,
+        l_max=l_max,
+        num_layers=num_layers,
+        num_scalar_features=num_scalar_features,
+        num_tensor_features=num_tensor_features,
+        num_bessels=num_bessels,
+        polynomial_cutoff_p=polynomial_cutoff_p,
+        avg_num_neighbors=avg_num_neighbors,
+        mlp={
+            "hidden_layers_depth": mlp_hidden_layers_depth,
+            "hidden_layers_width": mlp_hidden_layers_width,
+            "nonlinearity": mlp_nonlinearity,
+        },
+    )
+    return assemble(
+        hamiltonian,
+        geometry,
+        per_type_energy_shifts=per_type_energy_shifts,
+        per_type_energy_scales=per_type_energy_scales,
+        do_derivatives=do_derivatives,
+    )
+
+
+def _tensor_irreps(l_max: int, parity: bool) -> TIrreps:
+    """What the tensor track may carry: all (l, p), or those of the harmonics."""
+    parities = (1, -1) if parity else ()
+    return TIrreps(
+        [
+            (1, TIrrep(degree, p))
+            for degree in range(l_max + 1)
+            for p in (parities or ((-1) ** degree,))
+        ]
+    )
+
+
+def _allegro(
+    *,
+    type_names: list[str],
+    r_max: float,
+    per_edge_type_cutoff: dict[str, Any] | None,
+    tensor_irreps: TIrreps,
+    tensor_irreps_out: TIrreps,
+    l_max: int,
+    num_layers: int,
+    num_scalar_features: int,
+    num_tensor_features: int,
+    num_bessels: int,
+    polynomial_cutoff_p: float,
+    avg_num_neighbors: float,
+    mlp: dict[str, Any],
+) -> Geometry:
+    """Embeddings and Allegro layers, over geometry and species only."""
+    edge_norm = EdgeLengthNormalizer(
+        r_max=r_max,
+        type_names=type_names,
+        per_edge_type_cutoff=per_edge_type_cutoff,
+        irreps_in=moment_inputs(),
+    )
+    radial = TwoBodyBesselScalarEmbed(
+        type_names=type_names,
+        num_bessels=num_bessels,
+        polynomial_cutoff_p=polynomial_cutoff_p,
+        module_output_dim=num_scalar_features,
+        irreps_in=edge_norm.irreps_out,
+    )
+    scalar_embed = ScalarMLP(
+        output_dim=num_scalar_features,
+        field=AtomicDataDict.EDGE_EMBEDDING_KEY,
+        irreps_in=radial.irreps_out,
+        **mlp,
+    )
+    tensor_embed = TwoBodySphericalHarmonicTensorEmbed(
+        irreps_edge_sh=repr(o3.Irreps.spherical_harmonics(l_max)),
+        num_tensor_features=num_tensor_features,
+        irreps_in=scalar_embed.irreps_out,
+    )
+    layers = AllegroLayers(
+        num_layers=num_layers,
+        num_scalar_features=num_scalar_features,
+        num_tensor_features=num_tensor_features,
+        tensor_irreps=tensor_irreps,
+        tensor_irreps_out=tensor_irreps_out,
+        avg_num_neighbors=avg_num_neighbors,
+        mlp_kwargs=mlp,
+        irreps_in=tensor_embed.irreps_out,
+    )
+    return Geometry(
+        modules={
+            "edge_norm": edge_norm,
+            "radial_embed": radial,
+            "scalar_embed": scalar_embed,
+            "tensor_embed": tensor_embed,
+            "layers": layers,
+        },
+        tensor_irreps=tensor_irreps_out,
+        num_tensor_features=num_tensor_features,
+        avg_num_neighbors=avg_num_neighbors,
+        polynomial_cutoff_p=polynomial_cutoff_p,
+        mlp=mlp,
+    )

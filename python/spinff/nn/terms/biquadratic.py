@@ -1,0 +1,78 @@
+"""Biquadratic exchange: E_K = ½ Σ_{i≠j} K_ij (s_i·s_j)²."""
+
+from __future__ import annotations
+
+import torch
+from e3nn.o3 import Irreps
+from e3nn.util.jit import compile_mode
+from nequip.data import AtomicDataDict
+from nequip.nn import GraphModuleMixin, ScalarMLPFunction, scatter
+
+from spinff import fields
+from spinff.nn.terms.baseline import LinearBaseline
+
+
+@compile_mode("script")
+class BiquadraticHead(GraphModuleMixin, torch.nn.Module):
+    """K̃ of every magnetic edge: a linear K(r) plus the network.
+
+    Args:
+        type_names: all types of the model.
+        baseline: (type pair) -> coefficients of K(r) in eV.
+        scale: eV; size of the network's part at the start.
+        polynomial_cutoff_p: of the baseline's cutoff.
+        mlp_hidden_layers_width: of the readout MLP.
+        irreps_in: of the module before.
+    """
+
+    def __init__(
+        self,
+        *,
+        type_names: list[str],
+        baseline: dict[str, list[float]] | None,
+        scale: float,
+        polynomial_cutoff_p: float,
+        mlp_hidden_layers_width: int,
+        irreps_in: dict[str, Irreps],
+    ) -> None:
+        """Build the head."""
+        super().__init__()
+        self.scale = float(scale)
+        self._init_irreps(
+            irreps_in=irreps_in,
+            required_irreps_in=[AtomicDataDict.EDGE_FEATURES_KEY],
+            irreps_out={fields.BIQUADRATIC_KEY: None},
+        )
+        self.baseline = LinearBaseline(type_names, baseline, polynomial_cutoff_p)
+        self.mlp = ScalarMLPFunction(
+            input_dim=self.irreps_in[AtomicDataDict.EDGE_FEATURES_KEY].num_irreps,
+            output_dim=1,
+            hidden_layers_depth=1,
+            hidden_layers_width=mlp_hidden_layers_width,
+        )
+
+    def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
+        """Add BIQUADRATIC (M, 1), eV, of MAGNETIC_EDGES (M,)."""
+        edges = data[fields.MAGNETIC_EDGES_KEY]
+        scalars = torch.index_select(data[AtomicDataDict.EDGE_FEATURES_KEY], 0, edges)
+        network = self.scale * self.mlp(scalars).to(torch.float64)
+        data[fields.BIQUADRATIC_KEY] = self.baseline(data) + network
+        return data
+
+
+@compile_mode("script")
+class BiquadraticEnergy(torch.nn.Module):
+    """½ K̃_ij (s_i·s_j)² of each directed edge, to its centre i."""
+
+    def forward(self, data: AtomicDataDict.Type) -> torch.Tensor:
+        """(N, 1) eV."""
+        spins = data[fields.SPINS_KEY]
+        edge_index = data[AtomicDataDict.EDGE_INDEX_KEY]
+        edges = data[fields.MAGNETIC_EDGES_KEY]
+        centre = torch.index_select(edge_index[0], 0, edges)
+        neighbour = torch.index_select(edge_index[1], 0, edges)
+        s_i = torch.index_select(spins, 0, centre)
+        s_j = torch.index_select(spins, 0, neighbour)
+        cosine = (s_i * s_j).sum(-1, keepdim=True)
+        energy = 0.5 * data[fields.BIQUADRATIC_KEY] * cosine * cosine
+        return scatter(energy, centre, dim=0, dim_size=spins.size(0))

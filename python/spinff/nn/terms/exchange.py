@@ -1,0 +1,166 @@
+"""Bilinear exchange: E_J = ½ Σ_{i≠j} s_iᵀ J_ij s_j, J = J_iso·1 + [D]× + Γ.
+
+In J, 0e is Heisenberg, 1e Dzyaloshinskii–Moriya, 2e the symmetric traceless anisotropy
+(SpinGNN++, Yu et al., Phys. Rev. B 110, 104427, Sec. II). A directed edge carries J̃_ij;
+only the mean over both directions enters the energy, so the owner of atom i never needs
+the edge that another rank owns.
+"""
+
+# no postponed annotations: TorchScript reads those of buffers as they stand
+import math
+
+import torch
+from e3nn.o3 import Irreps, wigner_3j
+from e3nn.util.jit import compile_mode
+from nequip.data import AtomicDataDict
+from nequip.nn import GraphModuleMixin, ScalarMLPFunction, scatter
+
+from spinff import fields
+from spinff.irreps import TIrrep, TIrreps
+from spinff.nn import _keys
+from spinff.nn.terms.baseline import LinearBaseline
+
+SPIN = TIrrep("1eo")
+
+
+def exchange_irreps(spin_orbit_coupling: bool) -> TIrreps:
+    """What couples two spins to a scalar: e ⊗ e = 0ee + 1ee + 2ee.
+
+    Without spin–orbit coupling the energy does not change when spins rotate alone, so
+    only the scalar is left.
+    """
+    couplings = SPIN * SPIN
+    return TIrreps([(1, ir) for ir in couplings if spin_orbit_coupling or ir.l == 0])
+
+
+@compile_mode("script")
+class ExchangeHead(GraphModuleMixin, torch.nn.Module):
+    """J̃ of every magnetic edge: a linear J(r) plus the network.
+
+    Args:
+        type_names: all types of the model.
+        baseline: (type pair, e.g. ``"Ni-Ni"``) -> coefficients of J(r) in eV.
+        scale: eV; size of the network's part of J_iso at the start.
+        relativistic_scale: eV; multiplies D and Γ.
+        tensor_irreps: of the edge tensors; D and Γ come from its 1ee and 2ee.
+        num_tensor_features: channels of the edge tensors.
+        polynomial_cutoff_p: of the baseline's cutoff.
+        mlp_hidden_layers_width: of the readout MLP.
+        irreps_in: of the module before.
+    """
+
+    tensor_of_component: torch.Tensor
+    to_cartesian: torch.Tensor
+
+    def __init__(
+        self,
+        *,
+        type_names: list[str],
+        baseline: dict[str, list[float]] | None,
+        scale: float,
+        relativistic_scale: float,
+        tensor_irreps: TIrreps,
+        num_tensor_features: int,
+        polynomial_cutoff_p: float,
+        mlp_hidden_layers_width: int,
+        irreps_in: dict[str, Irreps],
+    ) -> None:
+        """Build the head."""
+        super().__init__()
+        self.scale = float(scale)
+        self.channels = num_tensor_features
+        self.irreps = tensor_irreps
+        self._init_irreps(
+            irreps_in=irreps_in,
+            required_irreps_in=[
+                AtomicDataDict.EDGE_FEATURES_KEY,
+                _keys.EDGE_TENSORS_KEY,
+            ],
+            irreps_out={fields.EXCHANGE_KEY: None},
+        )
+        self.baseline = LinearBaseline(type_names, baseline, polynomial_cutoff_p)
+        # one output for J_iso, and one per channel for each of D and Γ
+        self._num_tensors = len(self.irreps) - 1
+        self.mlp = ScalarMLPFunction(
+            input_dim=self.irreps_in[AtomicDataDict.EDGE_FEATURES_KEY].num_irreps,
+            output_dim=1 + self._num_tensors * num_tensor_features,
+            hidden_layers_depth=1,
+            hidden_layers_width=mlp_hidden_layers_width,
+        )
+        # D and Γ have weights beside the MLP's: the tensors themselves vanish at the
+        # cutoff, and a product of two small numbers would take thousands of steps to
+        # train. relativistic_scale meets the size of edge tensors, about 1e-3.
+        self.relativistic_scale = float(relativistic_scale)
+        self.tensor_weights = torch.nn.Parameter(
+            torch.zeros(self._num_tensors * num_tensor_features)
+        )
+        self._tensor_dim = self.irreps.dim
+        tensor_of_component = [
+            n
+            for n, ir in enumerate(list(self.irreps.irreps())[1:])
+            for _ in range(ir.dim)
+        ]
+        self.register_buffer(
+            "tensor_of_component", torch.tensor(tensor_of_component, dtype=torch.long)
+        )
+        self.register_buffer("to_cartesian", cartesian_basis(self.irreps))
+
+    def extra_repr(self) -> str:
+        """Irreps of J."""
+        return f"J = {self.irreps} | {self.channels} channels"
+
+    def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
+        """Add EXCHANGE (M, 3, 3), eV, of MAGNETIC_EDGES (M,)."""
+        edges = data[fields.MAGNETIC_EDGES_KEY]
+        scalars = torch.index_select(data[AtomicDataDict.EDGE_FEATURES_KEY], 0, edges)
+        outputs = self.mlp(scalars)  # (M, 1 + tensors·channels)
+        components = self.scale * outputs[:, :1]
+        if self._num_tensors > 0:
+            tensors = torch.index_select(data[_keys.EDGE_TENSORS_KEY], 0, edges)
+            weights = outputs[:, 1:] + self.tensor_weights
+            components = torch.cat([components, self._mixed(tensors, weights)], dim=1)
+        exchange = torch.mm(components.to(torch.float64), self.to_cartesian)
+        identity = torch.eye(3, dtype=exchange.dtype, device=exchange.device)
+        linear = self.baseline(data).unsqueeze(-1)  # (M, 1, 1)
+        data[fields.EXCHANGE_KEY] = exchange.view(-1, 3, 3) + linear * identity
+        return data
+
+    def _mixed(self, tensors: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """Components (M, dim − 1) of D and Γ: channels mixed by weights (M, …)."""
+        tensors = tensors.view(-1, self.channels, self._tensor_dim)[:, :, 1:]
+        mixing = weights.view(-1, self.channels, self._num_tensors)
+        mixing = torch.index_select(mixing, 2, self.tensor_of_component)
+        return self.relativistic_scale * self.channels**-0.5 * (mixing * tensors).sum(1)
+
+
+def cartesian_basis(irreps: TIrreps) -> torch.Tensor:
+    """Matrix (dim, 9) from irrep components to J_ab, row-major.
+
+    Columns are Wigner 3j of 1 ⊗ 1 -> l times √(2l+1), and for l = 0 the identity
+    itself, so that its component is J_iso. e3nn orders l = 1 as x, y, z, so a and b
+    are Cartesian as they stand.
+    """
+    blocks = []
+    for ir in irreps.irreps():
+        w3j = wigner_3j(1, 1, ir.l, dtype=torch.float64)  # (a, b, m)
+        norm = math.sqrt(3.0) if ir.l == 0 else math.sqrt(2 * ir.l + 1)
+        blocks.append(norm * w3j.reshape(9, ir.dim).T)
+    return torch.cat(blocks)
+
+
+@compile_mode("script")
+class ExchangeEnergy(torch.nn.Module):
+    """½ s_iᵀ J̃_ij s_j of each directed edge, to its centre i."""
+
+    def forward(self, data: AtomicDataDict.Type) -> torch.Tensor:
+        """(N, 1) eV."""
+        spins = data[fields.SPINS_KEY]
+        edge_index = data[AtomicDataDict.EDGE_INDEX_KEY]
+        edges = data[fields.MAGNETIC_EDGES_KEY]
+        centre = torch.index_select(edge_index[0], 0, edges)
+        neighbour = torch.index_select(edge_index[1], 0, edges)
+        s_i = torch.index_select(spins, 0, centre)
+        s_j = torch.index_select(spins, 0, neighbour)
+        j_s_j = torch.matmul(data[fields.EXCHANGE_KEY], s_j.unsqueeze(-1)).squeeze(-1)
+        energy = 0.5 * (s_i * j_s_j).sum(-1, keepdim=True)
+        return scatter(energy, centre, dim=0, dim_size=spins.size(0))
