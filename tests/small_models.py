@@ -55,7 +55,7 @@ def small_config(**changes: object) -> dict[str, object]:
         "exchange_scale": 2.0,
         "biquadratic_baseline": {"Ni-Ni": [0.005, 0.002, 0.0, 0.001]},
         "biquadratic_scale": 2.0,
-        "relativistic_scale": 50.0,
+        "relativistic_scale": 500.0,
         "anisotropy_scale": 50.0,
         "ring_scale": 50.0,
         "longitudinal_baseline": {"Ni": [-0.2, 0.1, 0.01]},

@@ -23,7 +23,7 @@ from spinff.export import (
     random_inputs,
     scriptable,
 )
-from spinff.header import read_header
+from spinff.header import has_couplings, read_header
 from spinff.models import Checkpoint
 
 
@@ -82,7 +82,10 @@ def test_nothing_is_left_of_a_file_that_does_not_agree(
     real = export.compare_reloaded
 
     def compare(path: Path, module: ScriptableModel, header: object) -> float:
-        return real(path, Different(module.network), header)  # type: ignore[arg-type]
+        different = Different(
+            module.network, module.spin_terms, module.moment_mode, module.reference
+        )
+        return real(path, different, header)  # type: ignore[arg-type]
 
     monkeypatch.setattr(export, "compare_reloaded", compare)
     with pytest.raises(SpinffError, match="reloaded model differs from the checkpoint"):
@@ -103,19 +106,21 @@ def test_no_edges_and_no_atoms(deployed: Path) -> None:
         torch.zeros(0, dtype=torch.long),
         torch.zeros(0, dtype=torch.long),
         torch.zeros(0, 3, dtype=torch.float64),
+        0,
     )
-    assert [tuple(x.shape) for x in model.module(*empty)] == [(0,), (0, 3), (0, 3)]
+    shapes = [tuple(x.shape) for x in model.module(*empty)]
+    assert shapes == [(0, 4), (0, 3), (0, 3), (0,)]
 
 
 def test_the_order_of_edges_does_not_matter() -> None:
     model = small_model()
-    edges, index, types, magnetic, directions = random_inputs(model.header)
+    edges, index, types, magnetic, spins, count = random_inputs(model.header)
     order = torch.randperm(len(edges), generator=torch.Generator().manual_seed(1))
     is_magnetic = torch.zeros(len(edges), dtype=torch.bool)
     is_magnetic[magnetic] = True
     shuffled = torch.nonzero(is_magnetic[order]).view(-1)
-    one = model.module(edges, index, types, magnetic, directions)
-    other = model.module(edges[order], index[:, order], types, shuffled, directions)
+    one = model.module(edges, index, types, magnetic, spins, count)
+    other = model.module(edges[order], index[:, order], types, shuffled, spins, count)
     torch.testing.assert_close(one[0], other[0], rtol=1e-12, atol=1e-13)
     torch.testing.assert_close(one[1][order], other[1], rtol=1e-12, atol=1e-13)
     torch.testing.assert_close(one[2], other[2], rtol=1e-12, atol=1e-13)
@@ -123,14 +128,16 @@ def test_the_order_of_edges_does_not_matter() -> None:
 
 def test_the_header_says_what_the_model_is() -> None:
     header = make_header(small_checkpoint(per_edge_type_cutoff={"O": {"O": 3.0}}))
-    assert header.terms == ("lattice", "exchange", "biquadratic")
+    assert header.terms == ("lattice", "exchange", "anisotropy", "biquadratic")
+    assert has_couplings(header)
     assert header.cutoffs == ((4.0, 4.0), (4.0, 3.0))
     assert header.magnetic_force_scale == {"Ni": 0.8}
     without = make_header(
-        small_checkpoint(biquadratic_baseline=None, spin_orbit_coupling=False)
+        small_checkpoint(terms=["tenn", "exchange"], spin_orbit_coupling=False)
     )
-    assert without.terms == ("lattice", "exchange")
+    assert without.terms == ("lattice", "exchange", "tenn")
     assert not without.spin_orbit_coupling
+    assert not has_couplings(without)
 
 
 def test_per_edge_type_cutoffs_cut_edges_and_stay_smooth() -> None:
@@ -286,7 +293,7 @@ def test_an_unknown_species_is_a_sentence() -> None:
 def test_a_result_that_is_not_a_number_is_a_sentence() -> None:
     model = small_model()
     head = model.module.network.exchange  # type: ignore[attr-defined]
-    head.exchange_baseline.fill_(torch.nan)
+    head.baseline.table.fill_(torch.nan)
     atoms = structure()
     atoms.calc = SpinCalculator(model)
     with pytest.raises(SpinffError, match="got NaN or infinity in energy at index"):

@@ -128,7 +128,7 @@ def test_exchange_turns_with_the_crystal_and_is_its_own_transpose() -> None:
 
 
 def test_without_spin_orbit_coupling_spins_may_turn_alone() -> None:
-    model, atoms = small_model(spin_orbit_coupling=False), structure()
+    model, atoms = small_model(**MODELS["ring-tenn-no-soc"]), structure()
     before = results(model, atoms)
     after = results(model, moments_mapped(atoms, ROTATION))
     assert error(after["energy"], before["energy"]) < TOLERANCE

@@ -102,10 +102,12 @@ class SpinsFromMoments(GraphModuleMixin, torch.nn.Module):
             has_moment = square > 0
             # 1 under the root where there is no moment: its derivative is finite
             length = torch.where(has_moment, square, torch.ones_like(square)).sqrt()
+            spins = torch.where(has_moment, moments / length, torch.zeros_like(moments))
         else:
             types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
             length = torch.index_select(self.reference, 0, types).unsqueeze(-1)
-        data[fields.SPINS_KEY] = moments / length
+            spins = moments / length
+        data[fields.SPINS_KEY] = spins
         return data
 
 

@@ -59,9 +59,10 @@ class SpinStatistics:
 
     ``num_neighbors_mean`` of all atoms; ``num_magnetic_neighbors_mean``, magnetic
     neighbours of a magnetic atom; ``forces_rms`` eV/Å; ``moments`` (species -> mean
-    length, µB); ``exchange_baseline`` and ``biquadratic_baseline`` (pair -> coefficients of
-    J(r) and K(r), eV; the latter only if asked for); ``magnetic_force_scale`` (per
-    data set: species -> label / derivative); ``per_atom_energy_mean`` eV, without the
+    length, µB); ``exchange_baseline`` and ``biquadratic_baseline`` (pair ->
+    coefficients of J(r) and K(r), eV; the latter only if asked for);
+    ``magnetic_force_scale`` (per data set: species -> label / derivative);
+    ``per_atom_energy_mean`` eV, without the
     energy of the fitted exchange.
 
     Args:
