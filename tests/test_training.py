@@ -161,8 +161,11 @@ def test_evaluate_prints_every_key_and_a_picture(
         "magnetic_forces_transverse_mae_mev_per_mub",
         "magnetic_forces_transverse_rmse_mev_per_mub",
         "magnetic_forces_mae_mev_per_mub",
+        "torque_mae_mev",
     ):
         assert np.isfinite(errors[key]), key
+    assert errors["moment_length_mae_mmub"] is None
+    assert list(errors["energy_by_term_mev_per_atom"]) == ["lattice", "exchange"]
     assert set(errors["magnetic_force_scale"]) == {"Ni"}
     assert (tmp_path / "parity.png").read_bytes().startswith(b"\x89PNG")
 

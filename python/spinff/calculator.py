@@ -127,9 +127,12 @@ class SpinCalculator(Calculator):
             graph.magnetic_edges,
             torch.from_numpy(spins),
         )
-        outputs = self.model.module(
-            *(x.to(self.model.device) for x in inputs), len(spins)
-        )
+        # TorchScript's optimiser compiles anew for new numbers of edges: seconds, not
+        # milliseconds, for the first frames
+        with torch.jit.optimized_execution(False):
+            outputs = self.model.module(
+                *(x.to(self.model.device) for x in inputs), len(spins)
+            )
         return tuple(x.cpu().numpy() for x in outputs)
 
 

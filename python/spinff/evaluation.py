@@ -69,9 +69,11 @@ class Errors:
     """What ``spinff evaluate --json`` prints; None where there is no label.
 
     Magnetic forces are compared with the labels after the model's label scale, on atoms
-    with a moment: the part perpendicular to the moment, the part along it (None for a
-    model of fixed moments, which has no such output), and the whole vector (such a
-    model counts as predicting zero along the moment).
+    with a moment: the part perpendicular to the moment, the part along it (None unless
+    moments are an input of the model), the whole vector (a model without the part
+    along the moment counts as predicting zero there), and the torque m × f_m. Lengths
+    of moments are compared where the model predicts them. ``energy_by_term`` has the
+    mean and the standard deviation over frames of each term of the energy.
     """
 
     n_frames: int
@@ -86,6 +88,9 @@ class Errors:
     magnetic_forces_transverse_rmse_mev_per_mub: float | None
     magnetic_forces_longitudinal_mae_mev_per_mub: float | None
     magnetic_forces_mae_mev_per_mub: float | None
+    torque_mae_mev: float | None
+    moment_length_mae_mmub: float | None
+    energy_by_term_mev_per_atom: dict[str, dict[str, float]]
 
     def as_dict(self) -> dict[str, object]:
         """Keys and values for JSON."""
@@ -107,6 +112,14 @@ class Evaluation:
     """eV/µB, in the labels' scale."""
     magnetic: Pairs = field(default_factory=Pairs)
     """eV/µB, whole vectors, in the labels' scale."""
+    longitudinal: Pairs = field(default_factory=Pairs)
+    """eV/µB, along the moment, in the labels' scale."""
+    torque: Pairs = field(default_factory=Pairs)
+    """eV, m × f_m, in the labels' scale."""
+    moment_length: Pairs = field(default_factory=Pairs)
+    """µB."""
+    by_term: dict[str, list[float]] = field(default_factory=dict)
+    """eV/atom of each frame."""
     n_frames: int = 0
 
     def add(self, atoms: Atoms, calculator: SpinCalculator) -> None:
@@ -134,7 +147,11 @@ class Evaluation:
                 _label(atoms, "stress", (3, 3)),
                 voigt_6_to_full_3x3_stress(calculator.results["stress"]),
             )
+        for name, value in calculator.results["energies_by_term"].items():
+            self.by_term.setdefault(name, []).append(value / count)
         self._add_magnetic(atoms, moments, calculator.results["magnetic_forces"])
+        if self.model.header.moment_mode == "predicted":
+            self._add_lengths(atoms, moments, calculator.results["moment_lengths"])
 
     def _add_magnetic(
         self, atoms: Atoms, moments: Array, magnetic_forces: Array
@@ -145,11 +162,22 @@ class Evaluation:
         names = np.array(atoms.get_chemical_symbols())
         for name, scale in self.model.header.magnetic_force_scale.items():
             rows = names == name
-            e = moments[rows] / np.linalg.norm(moments[rows], axis=1, keepdims=True)
-            along = (label[rows] * e).sum(1, keepdims=True)
+            m, target = moments[rows], label[rows]
             prediction = scale * magnetic_forces[rows]
-            self.transverse.add(label[rows] - along * e, prediction)
-            self.magnetic.add(label[rows], prediction)
+            length = np.linalg.norm(m, axis=1, keepdims=True)
+            # an atom without a moment has no direction to split its force by
+            e = np.divide(m, length, out=np.full_like(m, np.nan), where=length > 0)
+            label_along = (target * e).sum(1, keepdims=True)
+            along = (prediction * e).sum(1, keepdims=True)
+            self.transverse.add(target - label_along * e, prediction - along * e)
+            if self.model.header.moment_mode == "input":
+                self.longitudinal.add(label_along, along)
+            self.magnetic.add(target, prediction)
+            self.torque.add(np.cross(m, target), np.cross(m, prediction))
+
+    def _add_lengths(self, atoms: Atoms, moments: Array, predicted: Array) -> None:
+        rows = np.isin(atoms.get_chemical_symbols(), self.model.header.magnetic_types)
+        self.moment_length.add(np.linalg.norm(moments[rows], axis=1), predicted[rows])
 
     def errors(self) -> Errors:
         """The summary."""
@@ -164,8 +192,17 @@ class Evaluation:
             magnetic_force_scale=dict(self.model.header.magnetic_force_scale),
             magnetic_forces_transverse_mae_mev_per_mub=self.transverse.mae_mev(),
             magnetic_forces_transverse_rmse_mev_per_mub=self.transverse.rmse_mev(),
-            magnetic_forces_longitudinal_mae_mev_per_mub=None,
+            magnetic_forces_longitudinal_mae_mev_per_mub=self.longitudinal.mae_mev(),
             magnetic_forces_mae_mev_per_mub=self.magnetic.mae_mev(),
+            torque_mae_mev=self.torque.mae_mev(),
+            moment_length_mae_mmub=self.moment_length.mae_mev(),
+            energy_by_term_mev_per_atom={
+                name: {
+                    "mean": float(np.mean(values) * _MEV),
+                    "std": float(np.std(values) * _MEV),
+                }
+                for name, values in self.by_term.items()
+            },
         )
 
 
@@ -221,6 +258,8 @@ def save_parity_plot(evaluation: Evaluation, path: Path) -> None:
         ("energy − mean", "meV/atom", evaluation.energy, True),
         ("forces", "meV/Å", evaluation.forces, False),
         ("magnetic forces ⊥ m", "meV/µB", evaluation.transverse, False),
+        ("magnetic forces ∥ m", "meV/µB", evaluation.longitudinal, False),
+        ("moment lengths", "mµB", evaluation.moment_length, False),
         ("stress", "meV/Å³", evaluation.stress, False),
     ]
     panels = [panel for panel in panels if panel[2].arrays()[0].size]

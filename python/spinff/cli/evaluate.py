@@ -14,6 +14,8 @@ _ROWS = (
     ("magnetic forces, ⊥ m", "magnetic_forces_transverse_{}_mev_per_mub", "meV/µB"),
     ("magnetic forces, ∥ m", "magnetic_forces_longitudinal_{}_mev_per_mub", "meV/µB"),
     ("magnetic forces, whole", "magnetic_forces_{}_mev_per_mub", "meV/µB"),
+    ("torque m × f_m", "torque_{}_mev", "meV"),
+    ("moment length", "moment_length_{}_mmub", "mµB"),
 )
 
 
@@ -68,9 +70,15 @@ def format_table(errors: dict[str, object]) -> str:
     ]
     if errors["magnetic_forces_longitudinal_mae_mev_per_mub"] is None:
         lines.append(
-            "A model of fixed moments has no magnetic force along m; the whole vector "
-            "counts it as zero."
+            "A model whose energy does not depend on |m| has no magnetic force along "
+            "m; the whole vector counts it as zero."
         )
+    terms = errors["energy_by_term_mev_per_atom"]
+    assert isinstance(terms, dict)
+    lines.append(f"{'energy by term':24}{'mean':>10}{'spread':>10}  meV/atom")
+    for name, figures in terms.items():
+        mean, spread = _number(figures["mean"]), _number(figures["std"])
+        lines.append(f"  {name:22}{mean:>10}{spread:>10}")
     return "\n".join(lines) + "\n"
 
 
