@@ -2,5 +2,6 @@
 
 from spinff.models.checkpoint import Checkpoint, load_checkpoint
 from spinff.models.spin_allegro import SpinAllegro
+from spinff.models.spin_nequip import SpinNequIP
 
-__all__ = ["Checkpoint", "SpinAllegro", "load_checkpoint"]
+__all__ = ["Checkpoint", "SpinAllegro", "SpinNequIP", "load_checkpoint"]

@@ -3,6 +3,7 @@
 from spinff.nn.allegro import AllegroLayers
 from spinff.nn.contraction import EnvironmentContraction
 from spinff.nn.label_scale import MagneticForceLabelScale
+from spinff.nn.message_passing import EdgesFromNodes
 from spinff.nn.moment_length import MomentLengths
 from spinff.nn.spin_terms import SpinTerms
 from spinff.nn.spins import (
@@ -17,6 +18,7 @@ from spinff.nn.tensor_layers import TensorLayers
 __all__ = [
     "TENN",
     "AllegroLayers",
+    "EdgesFromNodes",
     "EnvironmentContraction",
     "MagneticEdges",
     "MagneticForceLabelScale",
