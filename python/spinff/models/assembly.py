@@ -10,7 +10,7 @@ its network once for any number of spin configurations of one geometry.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +57,29 @@ from spinff.nn.terms import (
 SPIN_TERMS = TERMS[1:]
 
 
+def check_magnetic_types(
+    who: str,
+    type_names: Sequence[str],
+    magnetic_types: Sequence[str],
+    moments: dict[str, float],
+) -> None:
+    """Raise SpinffError unless each magnetic type is known and has a moment > 0."""
+    unknown = [name for name in magnetic_types if name not in type_names]
+    if unknown or not magnetic_types:
+        raise SpinffError(
+            f"{who}: magnetic_types, got {list(magnetic_types)}, expected "
+            f"one or more of {', '.join(type_names)}; correct magnetic_types "
+            "or type_names"
+        )
+    if set(moments) != set(magnetic_types) or not all(
+        value > 0 for value in moments.values()
+    ):
+        raise SpinffError(
+            f"{who}: moments, got {dict(moments)}, expected a length > 0 "
+            f"in µB for each of {', '.join(magnetic_types)}; correct moments"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class SpinHamiltonian:
     """Which terms a model has, and where they start. See the model builders."""
@@ -90,25 +113,11 @@ class SpinHamiltonian:
 
     def __post_init__(self) -> None:
         """Raise SpinffError for what cannot be built."""
-        self._check_types()
+        check_magnetic_types(
+            self.who, self.type_names, self.magnetic_types, self.moments
+        )
         self._check_terms()
         self._check_moment_mode()
-
-    def _check_types(self) -> None:
-        unknown = [name for name in self.magnetic_types if name not in self.type_names]
-        if unknown or not self.magnetic_types:
-            raise SpinffError(
-                f"{self.who}: magnetic_types, got {list(self.magnetic_types)}, "
-                f"expected one or more of {', '.join(self.type_names)}; correct "
-                "magnetic_types or type_names"
-            )
-        if set(self.moments) != set(self.magnetic_types) or not all(
-            value > 0 for value in self.moments.values()
-        ):
-            raise SpinffError(
-                f"{self.who}: moments, got {dict(self.moments)}, expected a length > 0 "
-                f"in µB for each of {', '.join(self.magnetic_types)}; correct moments"
-            )
 
     def _check_terms(self) -> None:
         unknown = [name for name in self.terms if name not in SPIN_TERMS]
@@ -208,29 +217,76 @@ def assemble(
             modules[name] = head
     couplings = SequentialGraphNetwork(modules)
 
-    spins = SpinsFromMoments(
+    return with_spins(
+        couplings,
+        lambda irreps_in: _spin_terms(hamiltonian, geometry, irreps_in),
         type_names=list(hamiltonian.type_names),
         moments=hamiltonian.moments,
         directions_only=hamiltonian.moment_mode != "input",
+        depends_on_spins=len(hamiltonian.terms) > 0,
+        magnetic_force_scale=hamiltonian.magnetic_force_scale,
+        magnetic_force_scale_trainable=hamiltonian.magnetic_force_scale_trainable,
+        do_derivatives=do_derivatives,
+    )
+
+
+def with_spins(
+    couplings: SequentialGraphNetwork,
+    spin_terms: Callable[[dict[str, Irreps]], GraphModuleMixin],
+    *,
+    type_names: list[str],
+    moments: dict[str, float],
+    directions_only: bool,
+    depends_on_spins: bool,
+    magnetic_force_scale: list[dict[str, float]],
+    magnetic_force_scale_trainable: bool,
+    do_derivatives: bool,
+) -> ForceStressOutput:
+    """The model whose energy is that of ``spin_terms`` after ``couplings``.
+
+    Args:
+        couplings: geometry to lattice energy and whatever the terms read.
+        spin_terms: of the irreps before it makes the module that adds the energies.
+        type_names: all types of the model.
+        moments: (magnetic type) -> reference length, µB.
+        directions_only: see ``SpinsFromMoments``.
+        depends_on_spins: whether there are terms beside the lattice energy.
+        magnetic_force_scale: label scale per data set and species.
+        magnetic_force_scale_trainable: learn the label scales.
+        do_derivatives: forces, stress and magnetic forces as well as energies.
+    """
+    spins = SpinsFromMoments(
+        type_names=type_names,
+        moments=moments,
+        directions_only=directions_only,
         differentiate=do_derivatives,
         irreps_in=couplings.irreps_out,
     )
-    spin_terms = _spin_terms(hamiltonian, geometry, spins.irreps_out)
+    terms = spin_terms(spins.irreps_out)
     total_energy = AtomwiseReduce(
         reduce="sum",
         field=AtomicDataDict.PER_ATOM_ENERGY_KEY,
         out_field=AtomicDataDict.TOTAL_ENERGY_KEY,
-        irreps_in=spin_terms.irreps_out,
+        irreps_in=terms.irreps_out,
     )
-    energy = {
+    modules = {
         "couplings": couplings,
         "spins": spins,
-        "spin_terms": spin_terms,
+        "spin_terms": terms,
         "total_energy": total_energy,
     }
     if do_derivatives:
-        energy |= _magnetic_forces(hamiltonian, total_energy.irreps_out)
-    return ForceStressOutput(SequentialGraphNetwork(energy), do_derivatives)
+        magnetic_forces = MagneticForces(
+            depends_on_spins, irreps_in=total_energy.irreps_out
+        )
+        modules["magnetic_forces"] = magnetic_forces
+        modules["label_scale"] = MagneticForceLabelScale(
+            type_names=type_names,
+            scales=magnetic_force_scale,
+            trainable=magnetic_force_scale_trainable,
+            irreps_in=magnetic_forces.irreps_out,
+        )
+    return ForceStressOutput(SequentialGraphNetwork(modules), do_derivatives)
 
 
 def _last(modules: dict[str, GraphModuleMixin]) -> GraphModuleMixin:
@@ -379,16 +435,3 @@ def _tenn(h: SpinHamiltonian, geometry: Geometry) -> TENN:
         scale=h.tenn_scale,
         mlp_kwargs=geometry.mlp,
     )
-
-
-def _magnetic_forces(
-    h: SpinHamiltonian, irreps_in: dict[str, Irreps]
-) -> dict[str, GraphModuleMixin]:
-    magnetic_forces = MagneticForces(len(h.terms) > 0, irreps_in=irreps_in)
-    label_scale = MagneticForceLabelScale(
-        type_names=list(h.type_names),
-        scales=h.magnetic_force_scale,
-        trainable=h.magnetic_force_scale_trainable,
-        irreps_in=magnetic_forces.irreps_out,
-    )
-    return {"magnetic_forces": magnetic_forces, "label_scale": label_scale}
