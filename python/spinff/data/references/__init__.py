@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from spinff.data.references.b20 import B20
 from spinff.data.references.base import (
     Batch,
     PairExchange,
@@ -12,6 +13,9 @@ from spinff.data.references.base import (
     ReferenceLabels,
     Sampling,
 )
+from spinff.data.references.cri3 import cri3, crte2
+from spinff.data.references.dm_square import DMSquare
+from spinff.data.references.fe import Iron
 from spinff.data.references.rocksalt import Rocksalt
 from spinff.errors import SpinffError
 
@@ -26,7 +30,12 @@ __all__ = [
 ]
 
 REFERENCES: Final[dict[str, Callable[[], ReferenceHamiltonian]]] = {
+    "b20": B20,
     "rocksalt": Rocksalt,
+    "cri3": cri3,
+    "crte2": crte2,
+    "fe": Iron,
+    "dm-square": DMSquare,
 }
 """The built-in reference Hamiltonians by name."""
 
