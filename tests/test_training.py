@@ -266,7 +266,7 @@ def statistics(frames: Path, **changes: object) -> dict[str, Any]:
         "type_names": ["Ni", "O"],
         "magnetic_types": ["Ni"],
         "r_max": 4.9,
-        "biquadratic": False,
+        "terms": ["exchange"],
         "num_bessels": 8,
     }
     module = SpinDataModule(
@@ -333,6 +333,56 @@ def test_a_magnetic_type_without_any_moment_is_a_sentence(frames: Path) -> None:
 
 
 def test_statistics_without_energies_are_a_sentence() -> None:
-    manager = SpinStatistics(["Ni"], ["Ni"], r_max=3.0, biquadratic=False)
+    manager = SpinStatistics(["Ni"], ["Ni"], r_max=3.0, terms=[])
+    manager.magnetic_types = []  # no moments to look for either
     with pytest.raises(SpinffError, match="no energies in the training set"):
         manager.get_statistics([])
+
+
+def test_energies_alone_give_the_exchange_and_not_the_lattice(tmp_path: Path) -> None:
+    frames = Rocksalt().generate(120, seed=5)
+    for atoms in frames:
+        del atoms.arrays["magnetic_forces"]
+    ase.io.write(tmp_path / "energies.xyz", frames)
+    fit = fitted_exchange(statistics(tmp_path / "energies.xyz"), np.array([4.17]))
+    assert fit[0] == pytest.approx(0.018, rel=0.15)
+
+
+def test_landau_coefficients_come_back_from_moments_of_any_length(
+    tmp_path: Path,
+) -> None:
+    """Free spins in E = Σ a s² + b s⁴ + c s⁶ with s = |m| / mean |m|."""
+    rng = np.random.default_rng(4)
+    coefficients = np.array([-0.2, 0.08, 0.01])
+    frames = []
+    for _ in range(6):
+        atoms = Rocksalt().generate(1, seed=1)[0]
+        magnetic = atoms.symbols == "Ni"
+        lengths = np.where(magnetic, rng.uniform(0.5, 1.5, len(atoms)), 0.0)
+        direction = rng.normal(size=(len(atoms), 3))
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        atoms.arrays["magnetic_moments"] = lengths[:, None] * direction
+        frames.append(atoms)
+    every = np.concatenate([f.arrays["magnetic_moments"] for f in frames])
+    every = np.linalg.norm(every, axis=1)
+    mean = every[every > 0].mean()
+    for atoms in frames:
+        s = atoms.arrays["magnetic_moments"] / mean
+        x = np.square(s).sum(1, keepdims=True)
+        powers = np.concatenate([x, x**2, x**3], axis=1)
+        slopes = np.concatenate([np.full_like(x, 2.0), 4 * x, 6 * x**2], axis=1)
+        atoms.calc.results = {"energy": float((powers @ coefficients).sum())}
+        atoms.arrays["magnetic_forces"] = -(slopes @ coefficients)[:, None] * s / mean
+    ase.io.write(tmp_path / "landau.xyz", frames)
+    results = statistics(
+        tmp_path / "landau.xyz",
+        terms=["exchange", "longitudinal", "tenn"],
+        moment_mode="input",
+    )
+    assert results["moments"]["Ni"] == pytest.approx(mean)
+    # the ridge shifts the smallest of them by 2e-3
+    np.testing.assert_allclose(
+        results["longitudinal_baseline"]["Ni"], coefficients, rtol=5e-3
+    )
+    exchange = fitted_exchange(results, np.array([2.95, 4.17]))
+    assert np.abs(exchange).max() < 1e-4

@@ -129,7 +129,7 @@ class SpinCalculator(Calculator):
         )
         # TorchScript's optimiser compiles anew for new numbers of edges: seconds, not
         # milliseconds, for the first frames
-        with torch.jit.optimized_execution(False):
+        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined]
             outputs = self.model.module(
                 *(x.to(self.model.device) for x in inputs), len(spins)
             )

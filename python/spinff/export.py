@@ -36,6 +36,14 @@ from spinff.models import Checkpoint, load_checkpoint
 _RELOAD_TOLERANCE = {"float32": 1e-4, "float64": 1e-10}
 # model classes whose energy of an atom depends on edges within one cutoff of it
 _STRICTLY_LOCAL = {"SpinAllegro"}
+# what builders of presets do not ask for
+_FIXED_BY_CLASS: dict[str, dict[str, Any]] = {
+    "MagNet": {
+        "terms": ["tenn"],
+        "spin_orbit_coupling": True,
+        "moment_mode": "input",
+    }
+}
 
 
 class ScriptableModel(torch.nn.Module):
@@ -324,14 +332,14 @@ def random_inputs(header: ModelHeader, seed: int = 0) -> tuple[torch.Tensor | in
 
 def make_header(checkpoint: Checkpoint) -> ModelHeader:
     """The header of a trained model."""
-    config = checkpoint.config
+    model_class = str(checkpoint.config["_target_"]).rsplit(".", 1)[-1]
+    config = _FIXED_BY_CLASS.get(model_class, {}) | checkpoint.config
     type_names = list(config["type_names"])
     magnetic_types = list(config["magnetic_types"])
     r_max = float(config["r_max"])
     cutoffs = cutoff_partialdict_to_tensor(
         config.get("per_edge_type_cutoff") or {}, type_names, r_max
     )
-    model_class = str(config["_target_"]).rsplit(".", 1)[-1]
     return ModelHeader(
         backend="torchscript",
         spinff_version=version("spinff"),
@@ -371,7 +379,7 @@ def _label_scale(checkpoint: Checkpoint) -> dict[str, float]:
     tables = dict(checkpoint.model.named_parameters())
     scale = tables.get("model.func.label_scale.table", torch.ones(1, len(names)))
     return {
-        name: float(scale[0, names.index(name)])
+        name: float(scale[0, names.index(name)].detach())
         for name in checkpoint.config["magnetic_types"]
     }
 

@@ -43,7 +43,8 @@ class SpinSpaceIrrep(NamedTuple):
     def __str__(self) -> str:
         return f"{self.space}|{self.spin}"
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        return str(self)
 
 
 AnyIrrep = TIrrep | SpinSpaceIrrep

@@ -51,6 +51,29 @@ class MomentBasis(torch.nn.Module):
 
 
 @compile_mode("script")
+class LengthFactors(torch.nn.Module):
+    """Factors 1 + f(s_i, s_j) for the scalars of an edge, where lengths vary."""
+
+    def __init__(self, width: int, num_functions: int = 4) -> None:
+        """Make ``width`` factors."""
+        super().__init__()
+        self._dtype = torch.get_default_dtype()
+        self.basis = MomentBasis(num_functions)
+        self.weights = ScalarMLPFunction(2 * num_functions, width)
+
+    def forward(
+        self, spins: torch.Tensor, centre: torch.Tensor, neighbour: torch.Tensor
+    ) -> torch.Tensor:
+        """(M, width)."""
+        functions = self.basis(spins).to(self._dtype)
+        of_ends = [
+            torch.index_select(functions, 0, centre),
+            torch.index_select(functions, 0, neighbour),
+        ]
+        return 1.0 + self.weights(torch.cat(of_ends, dim=1))
+
+
+@compile_mode("script")
 class TENN(torch.nn.Module):
     """Energies of the magnetic atoms from a T-equivariant Allegro network.
 
@@ -147,12 +170,7 @@ class TENN(torch.nn.Module):
         )
 
         # === layers ===
-        self.lengths = MomentBasis(4) if lengths else None
-        self.length_weights = (
-            ScalarMLPFunction(input_dim=8, output_dim=num_geometry_scalars)
-            if lengths
-            else None
-        )
+        self.lengths = LengthFactors(num_geometry_scalars) if lengths else None
         self.edge_weighter = ChannelWeights(basis, num_tensor_features)
         self.edge_weights = ScalarMLPFunction(
             input_dim=num_geometry_scalars, output_dim=self.edge_weighter.num_weights
@@ -209,15 +227,7 @@ class TENN(torch.nn.Module):
         harmonics = self.spin_harmonics(spins).to(self._dtype)  # (N, spin dim)
         scalars = torch.index_select(data[AtomicDataDict.EDGE_FEATURES_KEY], 0, edges)
         if self.lengths is not None:
-            functions = self.lengths(spins).to(self._dtype)
-            both = torch.cat(
-                [
-                    torch.index_select(functions, 0, centre),
-                    torch.index_select(functions, 0, neighbour),
-                ],
-                dim=1,
-            )
-            scalars = scalars * (1.0 + self.length_weights(both))
+            scalars = scalars * self.lengths(spins, centre, neighbour)
         basis = self._edge_basis(data, edges, neighbour, harmonics)
         tensors = self.edge_weighter(basis, self.edge_weights(scalars))
         if self.geometry_components.size(0) > 0:

@@ -1,14 +1,15 @@
 """What the training set tells the model before training.
 
-Besides the usual statistics (neighbours, energies, forces) this fits linear couplings
-J(r), K(r) to the labels: with J(r) = Σ_n c_n B_n(r) the energy and the field are linear
-in c, and the fit is a least-squares problem.
+Besides the usual statistics (neighbours, energies, forces) this fits couplings that are
+linear in their coefficients to the labels: J(r) and K(r) in Bessel functions, and the
+Landau coefficients of moments of any length. With E = Σ_k c_k E_k(r, s) the energy and
+the magnetic force are linear in c, and the fit is a least-squares problem.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +22,7 @@ from spinff import fields
 from spinff.errors import SpinffError
 from spinff.nn import magnetic_edge_indices
 from spinff.nn.terms import BesselBasis
+from spinff.nn.terms.longitudinal import ORDERS
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +31,15 @@ _log = logging.getLogger(__name__)
 _LARGEST_ERROR_OF_SCALE = 0.1
 # relative to the mean diagonal: basis functions no pair distance samples stay small
 _RIDGE = 1e-6
+LINEAR_TERMS = ("exchange", "biquadratic", "longitudinal")
+
+
+@dataclass
+class _Lengths:
+    """Moments of one pass through the training set."""
+
+    total: torch.Tensor  # (types,) sum of |m|, µB
+    count: torch.Tensor  # (types,) atoms with a moment
 
 
 @dataclass
@@ -38,6 +49,7 @@ class _Sums:
     field_matrix: torch.Tensor
     field_vector: torch.Tensor
     energy_features: list[torch.Tensor] = field(default_factory=list)  # (columns,)
+    lattice_features: list[torch.Tensor] = field(default_factory=list)  # (pair columns)
     energies: list[float] = field(default_factory=list)
     counts: list[torch.Tensor] = field(default_factory=list)  # (types,)
     label_sets: list[int] = field(default_factory=list)
@@ -47,8 +59,6 @@ class _Sums:
     num_magnetic_atoms: int = 0
     force_square: float = 0.0
     num_force_components: int = 0
-    moment_sum: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
-    moment_count: torch.Tensor = field(default_factory=lambda: torch.zeros(0))
 
 
 class SpinStatistics:
@@ -60,16 +70,19 @@ class SpinStatistics:
     ``num_neighbors_mean`` of all atoms; ``num_magnetic_neighbors_mean``, magnetic
     neighbours of a magnetic atom; ``forces_rms`` eV/Å; ``moments`` (species -> mean
     length, µB); ``exchange_baseline`` and ``biquadratic_baseline`` (pair ->
-    coefficients of J(r) and K(r), eV; the latter only if asked for);
-    ``magnetic_force_scale`` (per data set: species -> label / derivative);
-    ``per_atom_energy_mean`` eV, without the
-    energy of the fitted exchange.
+    coefficients of J(r) and K(r), eV), ``longitudinal_baseline`` (species -> a, b, c,
+    eV), each if the term is asked for; ``magnetic_force_scale`` (per data set: species
+    -> label / derivative); ``per_atom_energy_mean`` eV, without the energy of the
+    fitted terms.
 
     Args:
         type_names: as in the model.
         magnetic_types: as in the model.
         r_max: as in the model, Å.
-        biquadratic: fit K(r) as well as J(r).
+        terms: what to fit: any of ``exchange``, ``biquadratic``, ``longitudinal``; the
+            others of a model's terms are passed over, so that one list serves both.
+        moment_mode: as in the model; with ``input`` the terms see m over the mean
+            length of the species, and whole magnetic forces are fitted.
         per_edge_type_cutoff: as in the model.
         num_bessels: as in the model.
         polynomial_cutoff_p: as in the model.
@@ -81,7 +94,8 @@ class SpinStatistics:
         type_names: list[str],
         magnetic_types: list[str],
         r_max: float,
-        biquadratic: bool,
+        terms: Sequence[str],
+        moment_mode: str = "fixed",
         per_edge_type_cutoff: dict[str, Any] | None = None,
         num_bessels: int = 8,
         polynomial_cutoff_p: float = 6,
@@ -92,7 +106,8 @@ class SpinStatistics:
         self.type_names = list(type_names)
         self.magnetic_types = list(magnetic_types)
         self.num_bessels = num_bessels
-        self.biquadratic = biquadratic
+        self.terms = [name for name in LINEAR_TERMS if name in terms]
+        self.directions_only = moment_mode != "input"
         self._normalise = EdgeLengthNormalizer(
             r_max=r_max,
             type_names=self.type_names,
@@ -102,115 +117,161 @@ class SpinStatistics:
         self._is_magnetic = torch.tensor(
             [name in self.magnetic_types for name in self.type_names]
         )
-        self._pairs = [
-            (a, b)
-            for i, a in enumerate(self.magnetic_types)
-            for b in self.magnetic_types[i:]
-        ]
-        # (type, type) -> number of the pair
-        self._pair_of = torch.zeros(len(type_names), len(type_names), dtype=torch.long)
-        for number, (a, b) in enumerate(self._pairs):
-            ia, ib = self.type_names.index(a), self.type_names.index(b)
-            self._pair_of[ia, ib] = self._pair_of[ib, ia] = number
+        self._pairs, self._pair_of = _pairs(self.type_names, self.magnetic_types)
+        self._all_pairs, self._any_pair_of = _pairs(self.type_names, self.type_names)
+        sizes = {
+            "exchange": len(self._pairs) * num_bessels,
+            "biquadratic": len(self._pairs) * num_bessels,
+            "longitudinal": len(self.magnetic_types) * ORDERS,
+        }
+        self._sizes = [sizes[name] for name in self.terms]
 
     def get_statistics(
         self, data_source: Iterable[AtomicDataDict.Type]
     ) -> dict[str, Any]:
-        """Read the training set once and return the statistics."""
-        columns = len(self._pairs) * self.num_bessels * (2 if self.biquadratic else 1)
+        """Read the training set twice, for lengths and then for the rest."""
+        moments = self._moments(data_source)
+        reference = torch.tensor(
+            [moments.get(name, 1.0) for name in self.type_names], dtype=torch.float64
+        )
+        columns = sum(self._sizes)
         sums = _Sums(
             field_matrix=torch.zeros(columns, columns, dtype=torch.float64),
             field_vector=torch.zeros(columns, dtype=torch.float64),
-            moment_sum=torch.zeros(len(self.type_names), dtype=torch.float64),
-            moment_count=torch.zeros(len(self.type_names), dtype=torch.float64),
         )
         for data in data_source:
-            self._add(data, sums)
-        return self._results(sums)
+            self._add(data, reference, sums)
+        return self._results(sums, moments)
+
+    def _moments(self, data_source: Iterable[AtomicDataDict.Type]) -> dict[str, float]:
+        lengths = _Lengths(*torch.zeros(2, len(self.type_names), dtype=torch.float64))
+        for data in data_source:
+            types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
+            length = data[fields.MAGNETIC_MOMENTS_KEY].norm(dim=-1)
+            there = length > 0
+            lengths.total.index_add_(0, types[there], length[there])
+            lengths.count.index_add_(0, types[there], there[there].double())
+        moments = {}
+        for name in self.magnetic_types:
+            index = self.type_names.index(name)
+            if lengths.count[index] == 0:
+                raise SpinffError(
+                    f"SpinStatistics: no atom of magnetic type {name} has a moment in "
+                    "the training set, expected some with |m| > 0; check the data or "
+                    "magnetic_types"
+                )
+            moments[name] = float(lengths.total[index] / lengths.count[index])
+        return moments
 
     # === accumulation ===
 
-    def _add(self, data: AtomicDataDict.Type, sums: _Sums) -> None:
+    def _add(
+        self, data: AtomicDataDict.Type, reference: torch.Tensor, sums: _Sums
+    ) -> None:
         types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
-        moments = data[fields.MAGNETIC_MOMENTS_KEY]
-        length = moments.norm(dim=-1)
-        sums.num_edges += data[AtomicDataDict.EDGE_INDEX_KEY].size(1)
+        edge_index = data[AtomicDataDict.EDGE_INDEX_KEY]
+        edges = magnetic_edge_indices(edge_index, types, self._is_magnetic)
+        sums.num_edges += edge_index.size(1)
+        sums.num_magnetic_edges += len(edges)
         sums.num_magnetic_atoms += int(self._is_magnetic[types].sum())
-        magnetic = self._is_magnetic[types] & (length > 0)
-        sums.moment_sum.index_add_(0, types[magnetic], length[magnetic])
-        sums.moment_count.index_add_(
-            0, types[magnetic], (length[magnetic] > 0).double()
-        )
         if AtomicDataDict.FORCE_KEY in data:
             forces = data[AtomicDataDict.FORCE_KEY]
             forces = forces[~torch.isnan(forces)]
             sums.force_square += float(forces.square().sum())
             sums.num_force_components += forces.numel()
 
-        directions = torch.where(
-            length.unsqueeze(-1) > 0, moments / length.unsqueeze(-1), 0.0
-        )
-        edges = magnetic_edge_indices(
-            data[AtomicDataDict.EDGE_INDEX_KEY], types, self._is_magnetic
-        )
-        sums.num_magnetic_edges += len(edges)
-        neighbours, energy_features = self._features(data, directions, edges)
-        self._add_field(data, directions, length, neighbours, sums)
-        self._add_energies(data, energy_features, sums)
+        moments = data[fields.MAGNETIC_MOMENTS_KEY]
+        length = moments.norm(dim=-1, keepdim=True)
+        if self.directions_only:
+            # an atom without a moment has no direction
+            scale = torch.where(length > 0, length, torch.inf)
+        else:
+            scale = reference[types].unsqueeze(-1)
+        spins = moments / scale
+        energy, gradient = self._features(data, spins, edges)
+        self._add_field(data, spins, gradient / scale.unsqueeze(-1), sums)
+        self._add_energies(data, energy, sums)
 
     def _features(
-        self,
-        data: AtomicDataDict.Type,
-        directions: torch.Tensor,
-        edges: torch.Tensor,
+        self, data: AtomicDataDict.Type, spins: torch.Tensor, edges: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Sums over neighbours that multiply each coefficient, of J and then of K.
-
-        Returns:
-            ∂E/∂e (N, columns, 3): Σ_j B_n(r_ij) e_j and Σ_j 2 B_n c e_j, c = e_i·e_j;
-            energies (frames, columns): ½ Σ_ij B_n c and ½ Σ_ij B_n c².
-        """
+        """E_k (frames, columns) and ∂E_k/∂s (N, columns, 3) of each linear term."""
         types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
+        batch = data[AtomicDataDict.BATCH_KEY]
         edge_index = data[AtomicDataDict.EDGE_INDEX_KEY]
         centre, neighbour = edge_index[0][edges], edge_index[1][edges]
-        x = self._normalise(data.copy())[AtomicDataDict.NORM_LENGTH_KEY][edges]
-        basis = self._basis(x)  # (M, n)
         pair = self._pair_of[types[centre], types[neighbour]]
-        onehot = torch.nn.functional.one_hot(pair, len(self._pairs)).double()
-        columns = (onehot.unsqueeze(-1) * basis.unsqueeze(1)).flatten(1)  # (M, columns)
-        cosine = (directions[centre] * directions[neighbour]).sum(-1, keepdim=True)
-        field_columns, energy_columns = columns, 0.5 * columns * cosine
-        if self.biquadratic:
-            field_columns = torch.cat([columns, 2 * columns * cosine], dim=1)
-            energy_columns = torch.cat([energy_columns, energy_columns * cosine], dim=1)
-        per_edge = field_columns.unsqueeze(-1) * directions[neighbour].unsqueeze(1)
-        neighbours = scatter(per_edge, centre, dim=0, dim_size=directions.size(0))
-        energy = scatter(
-            energy_columns,
-            data[AtomicDataDict.BATCH_KEY][centre],
-            dim=0,
-            dim_size=AtomicDataDict.num_frames(data),
-        )
-        return neighbours, energy
+        basis = self._pair_columns(data, edges, pair, len(self._pairs))
+        cosine = (spins[centre] * spins[neighbour]).sum(-1, keepdim=True)
+        x = spins.square().sum(-1, keepdim=True)  # (N, 1) s²
+        energies, gradients = [], []
+        for name in self.terms:
+            if name == "longitudinal":
+                power = torch.cat([x, x**2, x**3], dim=1)
+                slope = torch.cat([2 * torch.ones_like(x), 4 * x, 6 * x**2], dim=1)
+                owner = self._species_columns(types)
+                of_atom = (owner.unsqueeze(-1) * power.unsqueeze(1)).flatten(1)
+                slope = (owner.unsqueeze(-1) * slope.unsqueeze(1)).flatten(1)
+                gradients.append(slope.unsqueeze(-1) * spins.unsqueeze(1))
+            else:
+                # E = ½ Σ_ij B cⁿ, c = s_i·s_j; both directions give n B cⁿ⁻¹ s_j
+                first = name == "exchange"
+                of_edge = 0.5 * basis * (cosine if first else cosine**2)
+                weight = basis if first else 2 * basis * cosine
+                of_atom = scatter(of_edge, centre, dim=0, dim_size=len(types))
+                per_edge = weight.unsqueeze(-1) * spins[neighbour].unsqueeze(1)
+                gradients.append(scatter(per_edge, centre, dim=0, dim_size=len(types)))
+            energies.append(
+                scatter(of_atom, batch, dim=0, dim_size=AtomicDataDict.num_frames(data))
+            )
+        if not self.terms:
+            return spins.new_zeros(AtomicDataDict.num_frames(data), 0), spins.new_zeros(
+                len(types), 0, 3
+            )
+        return torch.cat(energies, dim=1), torch.cat(gradients, dim=1)
+
+    def _pair_columns(
+        self,
+        data: AtomicDataDict.Type,
+        edges: torch.Tensor,
+        pair: torch.Tensor,
+        num_pairs: int,
+    ) -> torch.Tensor:
+        """B_n(r) in the columns of the edge's pair of types, (M, pairs · n)."""
+        x = self._normalise(data.copy())[AtomicDataDict.NORM_LENGTH_KEY][edges]
+        onehot = torch.nn.functional.one_hot(pair, num_pairs).double()
+        return (onehot.unsqueeze(-1) * self._basis(x).unsqueeze(1)).flatten(1)
+
+    def _species_columns(self, types: torch.Tensor) -> torch.Tensor:
+        """(N, magnetic types) one for the atom's own."""
+        indices = torch.tensor([self.type_names.index(n) for n in self.magnetic_types])
+        return (types.unsqueeze(1) == indices).double()
 
     def _add_field(
         self,
         data: AtomicDataDict.Type,
-        directions: torch.Tensor,
-        length: torch.Tensor,
-        neighbours: torch.Tensor,
+        spins: torch.Tensor,
+        gradient: torch.Tensor,
         sums: _Sums,
     ) -> None:
-        """Normal equations of the labels: f = −(1 − e eᵀ) ∂E/∂e / |m|, linear in c."""
-        if fields.MAGNETIC_FORCE_LABELS_KEY not in data:
+        """Normal equations of the labels, which are −∂E/∂m up to their scale."""
+        key = (
+            fields.MAGNETIC_FORCE_LABELS_KEY
+            if self.directions_only
+            else fields.MAGNETIC_FORCES_KEY
+        )
+        if key not in data or not self.terms:
             return
-        labels = data[fields.MAGNETIC_FORCE_LABELS_KEY]
-        rows = ~torch.isnan(labels).any(-1) & (length > 0)
-        e = directions[rows].unsqueeze(1)
-        field_columns = neighbours[rows]
-        along = (field_columns * e).sum(-1, keepdim=True)
-        transverse = -(field_columns - along * e) / length[rows].view(-1, 1, 1)
-        matrix = transverse.transpose(1, 2).reshape(-1, transverse.size(1))
+        labels = data[key]
+        magnetic = self._is_magnetic[data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)]
+        rows = ~torch.isnan(labels).any(-1) & magnetic
+        if self.directions_only:
+            rows &= spins.square().sum(-1) > 0
+        force = -gradient[rows]  # (n, columns, 3)
+        if self.directions_only:
+            e = spins[rows].unsqueeze(1)
+            force = force - (force * e).sum(-1, keepdim=True) * e
+        matrix = force.transpose(1, 2).reshape(-1, force.size(1))
         sums.field_matrix += matrix.T @ matrix
         sums.field_vector += matrix.T @ labels[rows].reshape(-1)
         sums.num_labels += int(rows.sum())
@@ -222,19 +283,35 @@ class SpinStatistics:
         types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
         energies = data[AtomicDataDict.TOTAL_ENERGY_KEY].view(-1)
         sets = data.get(fields.LABEL_SET_KEY)
+        lattice = self._lattice_features(data)
         for frame in range(AtomicDataDict.num_frames(data)):
             if torch.isnan(energies[frame]):
                 continue
             sums.energies.append(float(energies[frame]))
             sums.energy_features.append(features[frame])
+            sums.lattice_features.append(lattice[frame])
             sums.counts.append(
                 torch.bincount(types[batch == frame], minlength=len(self.type_names))
             )
             sums.label_sets.append(0 if sets is None else int(sets.view(-1)[frame]))
 
+    def _lattice_features(self, data: AtomicDataDict.Type) -> torch.Tensor:
+        """½ Σ_ij B_n(r_ij) of each pair of types, (frames, columns)."""
+        types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
+        centre, neighbour = data[AtomicDataDict.EDGE_INDEX_KEY]
+        pair = self._any_pair_of[types[centre], types[neighbour]]
+        edges = torch.arange(len(centre))
+        columns = self._pair_columns(data, edges, pair, len(self._all_pairs))
+        return scatter(
+            0.5 * columns,
+            data[AtomicDataDict.BATCH_KEY][centre],
+            dim=0,
+            dim_size=AtomicDataDict.num_frames(data),
+        )
+
     # === results ===
 
-    def _results(self, sums: _Sums) -> dict[str, Any]:
+    def _results(self, sums: _Sums, moments: dict[str, float]) -> dict[str, Any]:
         if not sums.energies:
             raise SpinffError(
                 "SpinStatistics: no energies in the training set, got 0 labelled "
@@ -244,14 +321,16 @@ class SpinStatistics:
         energies = torch.tensor(sums.energies, dtype=torch.float64)
         features = torch.stack(sums.energy_features)
         counts = torch.stack(sums.counts).double()
-        if sums.num_labels > 0:
+        ratio = 1.0
+        if not self.terms:
+            coefficients = features.new_zeros(0)
+        elif sums.num_labels > 0:
             label_fit = _ridge_solve(sums.field_matrix, sums.field_vector)
             ratio = _energy_over_fit(energies, features @ label_fit, counts)
             coefficients = ratio * label_fit
         else:
-            ratio = 1.0
-            coefficients = _fit_energies(energies, features, counts)
-        scale = 1.0 / ratio
+            lattice = torch.stack(sums.lattice_features)
+            coefficients = _fit_energies(energies, features, counts, lattice)
         rest = (energies - features @ coefficients) / num_atoms
         num_sets = max(sums.label_sets) + 1
         results = {
@@ -261,38 +340,38 @@ class SpinStatistics:
             "per_atom_energy_mean": float(rest.mean()),
             "forces_rms": (sums.force_square / max(sums.num_force_components, 1))
             ** 0.5,
-            "moments": self._moments(sums),
-            "exchange_baseline": self._by_pair(coefficients, 0),
+            "moments": moments,
             "magnetic_force_scale": [
-                {name: scale for name in self.magnetic_types} for _ in range(num_sets)
+                dict.fromkeys(self.magnetic_types, 1.0 / ratio) for _ in range(num_sets)
             ],
         }
-        if self.biquadratic:
-            results["biquadratic_baseline"] = self._by_pair(coefficients, 1)
+        for name, part in zip(self.terms, coefficients.split(self._sizes), strict=True):
+            results[f"{name}_baseline"] = self._named(name, part)
         for name, value in results.items():
             _log.info("training set: %s = %s", name, value)
         return results
 
-    def _by_pair(self, coefficients: torch.Tensor, term: int) -> dict[str, list[float]]:
-        """Coefficients of one term (0: J, 1: K) for each pair of types."""
-        table = coefficients.view(-1, len(self._pairs), self.num_bessels)[term]
-        return {
-            f"{a}-{b}": row.tolist()
-            for (a, b), row in zip(self._pairs, table, strict=True)
-        }
+    def _named(self, term: str, coefficients: torch.Tensor) -> dict[str, list[float]]:
+        """Coefficients of one term by species, or by pair of species."""
+        keys = (
+            self.magnetic_types
+            if term == "longitudinal"
+            else [f"{a}-{b}" for a, b in self._pairs]
+        )
+        rows = coefficients.view(len(keys), -1).tolist()
+        return dict(zip(keys, rows, strict=True))
 
-    def _moments(self, sums: _Sums) -> dict[str, float]:
-        moments = {}
-        for name in self.magnetic_types:
-            index = self.type_names.index(name)
-            if sums.moment_count[index] == 0:
-                raise SpinffError(
-                    f"SpinStatistics: no atom of magnetic type {name} has a moment in "
-                    "the training set, expected some with |m| > 0; check the data or "
-                    "magnetic_types"
-                )
-            moments[name] = float(sums.moment_sum[index] / sums.moment_count[index])
-        return moments
+
+def _pairs(
+    type_names: list[str], members: list[str]
+) -> tuple[list[tuple[str, str]], torch.Tensor]:
+    """Unordered pairs of members, and the number of the pair (types, types)."""
+    pairs = [(a, b) for i, a in enumerate(members) for b in members[i:]]
+    table = torch.zeros(len(type_names), len(type_names), dtype=torch.long)
+    for number, (a, b) in enumerate(pairs):
+        ia, ib = type_names.index(a), type_names.index(b)
+        table[ia, ib] = table[ib, ia] = number
+    return pairs, table
 
 
 def _ridge_solve(matrix: torch.Tensor, vector: torch.Tensor) -> torch.Tensor:
@@ -326,10 +405,23 @@ def _energy_over_fit(
 
 
 def _fit_energies(
-    energies: torch.Tensor, features: torch.Tensor, counts: torch.Tensor
+    energies: torch.Tensor,
+    features: torch.Tensor,
+    counts: torch.Tensor,
+    lattice: torch.Tensor,
 ) -> torch.Tensor:
-    """Coefficients from energies alone, where no magnetic force is labelled."""
-    projected = torch.cat([counts, features], dim=1)
-    matrix = projected.T @ projected
-    solution = _ridge_solve(matrix, projected.T @ (energies))
-    return solution[counts.size(1) :]
+    """Coefficients from energies alone, where no magnetic force is labelled.
+
+    A pair potential of every pair of types is fitted beside them, and dropped: what the
+    lattice does must not pass for exchange.
+    """
+    # composition is taken out first: a ridge must not shrink atomic energies
+    basis = counts @ torch.linalg.pinv(counts)
+    columns = torch.cat([features, lattice], dim=1)
+    columns = columns - basis @ columns
+    rest = energies - basis @ energies
+    # columns of one size, so that the ridge treats all alike
+    size = columns.norm(dim=0).clamp_min(torch.finfo(columns.dtype).tiny)
+    scaled = columns / size
+    solution = _ridge_solve(scaled.T @ scaled, scaled.T @ rest) / size
+    return solution[: features.size(1)]
