@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("spinff.cli.train", "train a model from a nequip configuration"),
     "evaluate": ("spinff.cli.evaluate", "errors of a model on labelled data"),
     "deploy": ("spinff.cli.deploy", "checkpoint to the one file LAMMPS and ASE read"),
+    "check": ("spinff.cli.check", "symmetry and derivatives of a model file"),
     "info": ("spinff.cli.info", "what a model file contains"),
     "data": ("spinff.cli.data", "summarise, check and generate data sets"),
     "doctor": ("spinff.cli.doctor", "check versions, plugin, MPI and devices"),
