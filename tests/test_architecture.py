@@ -24,6 +24,7 @@ LAYERS: list[set[str]] = [
     {"graphs", "nequip_extension"},
     {"data", "training", "export"},
     {"calculator", "evaluation"},
+    {"testing"},
     {"cli"},
 ]
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
@@ -72,7 +73,7 @@ def test_imports_point_one_way(path: Path) -> None:
     "source",
     [
         "import spinff.models",
-        "from spinff.models.msenn import MSENN",
+        "from spinff.models.spin_allegro import SpinAllegro",
         "from spinff import models",
         "def f():\n    from spinff.cli.main import main",
     ],
