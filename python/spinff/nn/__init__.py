@@ -3,6 +3,7 @@
 from spinff.nn.allegro import AllegroLayers
 from spinff.nn.contraction import EnvironmentContraction
 from spinff.nn.label_scale import MagneticForceLabelScale
+from spinff.nn.magnet import GaussianEdgeEncoding, MagneticInteractions
 from spinff.nn.message_passing import EdgesFromNodes
 from spinff.nn.moment_length import MomentLengths
 from spinff.nn.spin_terms import SpinTerms
@@ -20,9 +21,11 @@ __all__ = [
     "AllegroLayers",
     "EdgesFromNodes",
     "EnvironmentContraction",
+    "GaussianEdgeEncoding",
     "MagneticEdges",
     "MagneticForceLabelScale",
     "MagneticForces",
+    "MagneticInteractions",
     "MomentLengths",
     "SpinTerms",
     "SpinsFromMoments",
