@@ -107,6 +107,14 @@ def test_registry_and_description() -> None:
     assert "kitaev" in reference("cri3").describe()
 
 
+def test_cri3_without_its_three_spin_term_has_couplings_for_its_whole_energy() -> None:
+    pairs, frame = reference("cri3-pairs"), _frame("cri3")
+    assert pairs.name == "cri3-pairs"
+    terms = MAGNETS["cri3"].terms(MAGNETS["cri3"].batch([frame]))
+    rest = sum(float(value) for name, value in terms.items() if name != "three-spin")
+    assert pairs.evaluate(frame)["energy"] == pytest.approx(rest, rel=1e-13)
+
+
 # === controls ===
 
 

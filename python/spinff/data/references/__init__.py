@@ -13,7 +13,7 @@ from spinff.data.references.base import (
     ReferenceLabels,
     Sampling,
 )
-from spinff.data.references.cri3 import cri3, crte2
+from spinff.data.references.cri3 import cri3, cri3_pairs, crte2
 from spinff.data.references.dm_square import DMSquare
 from spinff.data.references.fe import Iron
 from spinff.data.references.rocksalt import Rocksalt
@@ -33,6 +33,7 @@ REFERENCES: Final[dict[str, Callable[[], ReferenceHamiltonian]]] = {
     "b20": B20,
     "rocksalt": Rocksalt,
     "cri3": cri3,
+    "cri3-pairs": cri3_pairs,
     "crte2": crte2,
     "fe": Iron,
     "dm-square": DMSquare,
