@@ -13,8 +13,7 @@ import torch
 from e3nn.util.jit import script
 
 from spinff.errors import SpinffError
-from spinff.irreps import TIrreps, nn, o3
-from spinff.irreps.operations import Operation
+from spinff.irreps import Operation, TIrreps, nn, o3
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples" / "irreps"))
 import convert_e3nn

@@ -10,15 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spinff.errors import SpinffError
-from spinff.irreps import TIrrep, TIrreps, _tirreps, o3
-from spinff.irreps._tirreps import tensor_product
-from spinff.irreps.harmonics import (
+from spinff.irreps import (
     BondHarmonics,
-    SphericalHarmonics,
+    Operation,
     SpinHarmonics,
-    spherical_harmonics,
+    TIrrep,
+    TIrreps,
+    _tirreps,
+    o3,
+    tensor_product,
 )
-from spinff.irreps.operations import Operation, wigner_D
+from spinff.irreps.o3 import SphericalHarmonics, spherical_harmonics
+from spinff.irreps.operations import wigner_D
 
 TOLERANCE = 1e-12
 EYE = torch.eye(3, dtype=torch.float64)

@@ -16,9 +16,7 @@ from types import ModuleType
 import torch
 from e3nn.nn.models import gate_points_2101 as original
 
-from spinff.irreps import TIrreps
-from spinff.irreps.harmonics import SpinHarmonics
-from spinff.irreps.operations import Operation
+from spinff.irreps import Operation, SpinHarmonics, TIrreps
 
 # What to change in code written for e3nn: where irreps come from, and what decides
 # whether a function of a scalar must be odd or even.

@@ -17,8 +17,7 @@ from nequip.nn import GraphModuleMixin, ScalarMLPFunction, scatter
 from nequip.nn.embedding import PolynomialCutoff
 
 from spinff import fields
-from spinff.irreps import TIrreps
-from spinff.irreps.harmonics import SpinHarmonics
+from spinff.irreps import SpinHarmonics, TIrreps
 from spinff.irreps.layers import FullyConnectedTensorProduct, Gate, Linear
 from spinff.nn.message_passing import WeightedProduct, even_irreps
 
