@@ -15,13 +15,12 @@
 #include "output.h"
 #include "update.h"
 
-#include "spinff/error.hpp"
-#include "spinff/exchange.hpp"
 #include "spinff/units.hpp"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
-#include <functional>
 #include <limits>
 #include <numeric>
 
@@ -89,6 +88,10 @@ PairSpinAllegro::PairSpinAllegro(LAMMPS *lmp) : PairSpin(lmp) {
     centroidstressflag = CENTROID_NOTAVAIL;
     nlocal_max = 0;
     emag = nullptr;
+    // Every term there is, so that compute pair means the same with any model.
+    term_totals.assign(spinff::known_terms.size(), 0.0);
+    nextra = static_cast<int>(term_totals.size());
+    pvector = term_totals.data();
 }
 
 PairSpinAllegro::~PairSpinAllegro() {
@@ -146,13 +149,22 @@ void PairSpinAllegro::load(const std::string &path) {
         device = spinff::choose_device(device_request, rank_on_node, who);
         threads = spinff::limit_threads(ranks_on_node);
         model = spinff::load_model(path, device, who);
-        isolated_energy = spinff::isolated_energies(*model);
+        energy = spinff::make_spin_energy(*model);
     });
-    couplings_kept = couplings_current = false;
-    r_max = model->header().r_max;
+    geometry_known = geometry_current = false;
+    const auto &header = model->header();
+    r_max = header.r_max;
+    known_term.clear();
+    for (const auto &term : header.terms) {
+        known_term.push_back(
+            std::find(spinff::known_terms.begin(), spinff::known_terms.end(), term) -
+            spinff::known_terms.begin());
+    }
     if (comm->me == 0) {
-        utils::logmesg(lmp, "{}: {} model '{}' ({}) on {}, {} thread(s) per rank\n", who,
-                       model->header().model_class, path, model->header().dtype, device, threads);
+        utils::logmesg(lmp, "{}: {} model '{}' ({}) on {}, {} thread(s) per rank; {}\n", who,
+                       header.model_class, path, header.dtype, device, threads,
+                       spinff::has_couplings(header) ? "spin fields from its couplings"
+                                                     : "a call of the network for each spin field");
     }
 }
 
@@ -221,6 +233,7 @@ void PairSpinAllegro::init_style() {
                        who, style + 1);
         }
     }
+    check_message_passing();
     neighbor->add_request(this, NeighConst::REQ_FULL);
     only_spins_move = update->whichflag == 1;
     for (const auto *fix : modify->get_fix_list()) {
@@ -230,7 +243,28 @@ void PairSpinAllegro::init_style() {
         only_spins_move = only_spins_move && spins_only;
     }
     moments_checked = false;
-    couplings_kept = couplings_current = false;
+    geometry_known = geometry_current = false;
+}
+
+/// What a model needs whose energies depend on more than an atom's neighbours.
+void PairSpinAllegro::check_message_passing() {
+    const auto &header = model->header();
+    if (header.strictly_local) {
+        return;
+    }
+    if (comm->nprocs > 1) {
+        error->all(FLERR,
+                   "{}: the {} model passes messages between atoms, further than the ghost atoms "
+                   "of a rank reach, got {} MPI ranks, expected 1; run on one rank, or use a "
+                   "strictly local model (MSENN, SpinAllegro)",
+                   who, header.model_class, comm->nprocs);
+    }
+    if (atom->map_style == Atom::MAP_NONE) {
+        error->all(FLERR,
+                   "{}: the {} model needs the owners of ghost atoms, got no atom map, expected "
+                   "one; add 'atom_modify map yes' before the box is created",
+                   who, header.model_class);
+    }
 }
 
 double PairSpinAllegro::init_one(int i, int j) {
@@ -253,14 +287,13 @@ double PairSpinAllegro::memory_usage() {
         return static_cast<double>(vector.capacity() * sizeof(vector[0]));
     };
     double total = Pair::memory_usage() + bytes(atoms) + bytes(rows) + bytes(neighbours) +
-                   bytes(pairs) + bytes(couplings.atom_energy) + bytes(couplings.exchange) +
-                   bytes(couplings.biquadratic) + bytes(exchange_weight) +
-                   bytes(biquadratic_weight) + bytes(edge_gradient);
-    for (const Geometry *g : {&geometry, &previous}) {
+                   bytes(spins) + bytes(result.term_energies) + bytes(result.edge_gradient) +
+                   bytes(result.spin_gradient) + bytes(result.moment_lengths);
+    for (const Geometry *g : {&geometry, &known}) {
         total += bytes(g->edge_vectors) + bytes(g->edge_index) + bytes(g->types) +
                  bytes(g->magnetic_edges);
     }
-    return total;
+    return total + (energy ? static_cast<double>(energy->memory_usage()) : 0.0);
 }
 
 // === the graph ===
@@ -292,7 +325,6 @@ void PairSpinAllegro::collect_edges() {
     geometry.edge_index.clear();
     geometry.magnetic_edges.clear();
     neighbours.clear();
-    pairs.clear();
     for (int ii = 0; ii < list->inum; ++ii) {
         if (rows[list->ilist[ii]] >= 0) {
             collect_edges_of(list->ilist[ii]);
@@ -319,12 +351,16 @@ void PairSpinAllegro::collect_edges_of(int i) {
         }
         if (header.magnetic[type_i] && header.magnetic[type_j]) {
             geometry.magnetic_edges.push_back(static_cast<std::int64_t>(neighbours.size()));
-            pairs.push_back({i, j});
         }
         geometry.edge_vectors.insert(geometry.edge_vectors.end(), r, r + 3);
         geometry.edge_index.push_back(rows[i]);
-        neighbours.push_back(row_of(j));
+        neighbours.push_back(row_of(graph_atom(j)));
     }
+}
+
+/// The atom that stands for a neighbour: the ghost itself or, for messages to reach it, its owner.
+int PairSpinAllegro::graph_atom(int j) const {
+    return model->header().strictly_local ? j : atom->map(atom->tag[j]);
 }
 
 void PairSpinAllegro::update_couplings() {
@@ -333,67 +369,63 @@ void PairSpinAllegro::update_couplings() {
     }
     collect_owned();
     collect_edges();
-    couplings_current = true;
-    // A lattice at rest gives the same graph again, and the network the same answer.
-    lattice_rests = couplings_kept && geometry == previous;
-    if (lattice_rests) {
-        return;
+    geometry_current = true;
+    // A lattice at rest gives the same graph again, and the network the same couplings.
+    lattice_rests = geometry_known && geometry == known;
+    if (!lattice_rests) {
+        known = geometry;
+        geometry_known = true;
+        run_network([this] { energy->set_geometry(known.graph()); });
     }
+}
+
+/// Runs a part of the network on this rank; what it throws ends the run.
+void PairSpinAllegro::run_network(const std::function<void()> &work) const {
     try {
-        if (geometry.edge_vectors.empty()) {
-            couplings = {};
-            for (const auto type : geometry.types) {
-                couplings.atom_energy.push_back(isolated_energy[type]);
-            }
-        } else {
-            model->couplings({geometry.edge_vectors, geometry.edge_index, geometry.types,
-                              geometry.magnetic_edges, geometry.num_owned},
-                             couplings);
-        }
+        work();
     } catch (const std::exception &exception) {
         error->one(FLERR, std::string(exception.what()));
     }
-    check_couplings();
-    previous = geometry;
-    couplings_kept = true;
 }
 
 // === energies, fields, forces ===
 
-spinff::ExchangeView PairSpinAllegro::view() const {
-    return {pairs, couplings.exchange, couplings.biquadratic};
+void PairSpinAllegro::collect_spins() {
+    const bool moments = model->header().moment_mode == "input";
+    spins.assign(3 * atoms.size(), 0.0);
+    for (std::size_t row = 0; row < atoms.size(); ++row) {
+        const double *sp = atom->sp[atoms[row]];
+        if (!is_magnetic(row) || (moments && sp[3] == 0.0)) { // a moment of 0 has any direction
+            continue;
+        }
+        for (int a = 0; a < 3; ++a) {
+            spins[3 * row + a] = moments ? sp[3] * sp[a] : sp[a];
+        }
+    }
 }
 
 void PairSpinAllegro::add_spin_field() {
-    if (atom->nlocal + atom->nghost == 0) {
-        return;
-    }
-    spinff::add_exchange_gradient(view(), {&atom->sp[0][0], 4}, -1.0 / spinff::units::hbar,
-                                  {&atom->fm[0][0], 3});
+    collect_spins();
+    run_network([this] { energy->gradient(spins, result.spin_gradient); });
+    tally_field();
 }
 
 void PairSpinAllegro::compute(int eflag, int vflag) {
     ev_init(eflag, vflag);
-    if (!couplings_current) {
+    if (!geometry_current) {
         update_couplings();
     }
-    couplings_current = false;
+    geometry_current = false;
     check_spins();
+    collect_spins();
+    const bool with_forces = !geometry.edge_vectors.empty() && forces_are_read();
+    run_network([&] { energy->evaluate(spins, with_forces, result); });
     tally_energy();
-    add_spin_field();
-    if (geometry.edge_vectors.empty() || !forces_are_read()) {
-        return;
+    tally_field();
+    if (with_forces) {
+        tally_forces();
     }
-    exchange_weight.resize(9 * pairs.size());
-    biquadratic_weight.resize(pairs.size());
-    spinff::exchange_weights(pairs, {&atom->sp[0][0], 4}, exchange_weight, biquadratic_weight);
-    try {
-        model->backward(exchange_weight, biquadratic_weight, edge_gradient);
-    } catch (const std::exception &exception) {
-        error->one(FLERR, std::string(exception.what()));
-    }
-    check_gradient();
-    tally_forces();
+    set_moments();
 }
 
 /// Whether anything can notice the forces of this step. Output of any kind is due at output->next;
@@ -403,37 +435,75 @@ bool PairSpinAllegro::forces_are_read() const {
            output->next <= update->ntimestep;
 }
 
-/// Per-atom energies: the lattice part and, in emag too, the atom's half of its couplings.
+/// Sums of the terms, and the energies of the atoms; in emag without the first term, the lattice.
 void PairSpinAllegro::tally_energy() {
+    check_energies();
     if (nlocal_max < atom->nlocal) {
         nlocal_max = atom->nmax;
         memory->grow(emag, nlocal_max, "pair/spin:emag");
     }
     std::fill_n(emag, atom->nlocal, 0.0);
-    double total = 0.0;
-    if (!pairs.empty()) {
-        total = spinff::add_exchange_energy(view(), {&atom->sp[0][0], 4}, emag);
-    }
+    std::fill(term_totals.begin(), term_totals.end(), 0.0);
+    const std::size_t num_terms = known_term.size();
     for (std::size_t row = 0; row < geometry.num_owned; ++row) {
-        const double lattice = couplings.atom_energy[row];
-        total += lattice;
+        const double *terms = &result.term_energies[num_terms * row];
+        const double lattice = terms[0];
+        const double magnetic = std::accumulate(terms + 1, terms + num_terms, 0.0);
+        for (std::size_t k = 0; k < num_terms; ++k) {
+            term_totals[known_term[k]] += terms[k];
+        }
+        emag[atoms[row]] = magnetic;
         if (eflag_atom) {
-            eatom[atoms[row]] += lattice + emag[atoms[row]];
+            eatom[atoms[row]] += lattice + magnetic;
         }
     }
     if (eflag_global) {
-        eng_vdwl += total;
+        eng_vdwl += std::accumulate(term_totals.begin(), term_totals.end(), 0.0);
+    }
+}
+
+/// fm += −(1/ħ) ∂E/∂e, where ∂E/∂e = |m| ∂E/∂m if the model's spins are moments.
+void PairSpinAllegro::tally_field() {
+    check_field();
+    const bool moments = model->header().moment_mode == "input";
+    for (std::size_t row = 0; row < atoms.size(); ++row) {
+        if (!is_magnetic(row)) {
+            continue;
+        }
+        const double length = moments ? atom->sp[atoms[row]][3] : 1.0;
+        for (int a = 0; a < 3; ++a) {
+            atom->fm[atoms[row]][a] -=
+                length / spinff::units::hbar * result.spin_gradient[3 * row + a];
+        }
+    }
+}
+
+/// Writes what the model predicts for the owned atoms into sp[3]. Ghosts learn it when LAMMPS next
+/// communicates; the model does not look at it.
+void PairSpinAllegro::set_moments() {
+    if (model->header().moment_mode != "predicted") {
+        return;
+    }
+    for (std::size_t row = 0; row < geometry.num_owned; ++row) {
+        if (is_magnetic(row)) {
+            const double length = result.moment_lengths[row];
+            if (!std::isfinite(length)) {
+                stop_not_finite("moment of " + describe(atoms[row]), length);
+            }
+            atom->sp[atoms[row]][3] = length;
+        }
     }
 }
 
 /// F_i += g_ij, F_j −= g_ij with g_ij = ∂E/∂r_ij, for every directed edge.
 void PairSpinAllegro::tally_forces() {
+    check_forces();
     double **f = atom->f;
     const std::size_t n_edges = neighbours.size();
     for (std::size_t edge = 0; edge < n_edges; ++edge) {
         const int i = atoms[geometry.edge_index[edge]];
         const int j = atoms[geometry.edge_index[n_edges + edge]];
-        const double *g = &edge_gradient[3 * edge];
+        const double *g = &result.edge_gradient[3 * edge];
         for (int a = 0; a < 3; ++a) {
             f[i][a] += g[a];
             f[j][a] -= g[a];
@@ -477,25 +547,31 @@ std::string PairSpinAllegro::describe(int i) const {
     return fmt::format("atom {} (type {})", atom->tag[i], atom->type[i]);
 }
 
-/// Every magnetic atom has a moment and a direction. Ghosts too, so that a rank does not meet what
-/// follows from a bad one before its owner has named it.
+/// Every magnetic atom has a direction, and a moment where the model has a fixed one. Ghosts too,
+/// so that a rank does not meet what follows from a bad one before its owner has named it.
 void PairSpinAllegro::check_spins() const {
+    const bool fixed = model->header().moment_mode == "fixed";
+    const bool input = model->header().moment_mode == "input";
     for (std::size_t row = 0; row < atoms.size(); ++row) {
         const int i = atoms[row];
-        if (!model->header().magnetic[geometry.types[row]]) {
+        if (!is_magnetic(row)) {
             continue;
         }
         const double *sp = atom->sp[i];
         const double length2 = sp[0] * sp[0] + sp[1] * sp[1] + sp[2] * sp[2];
         // Written so that NaN fails.
-        if (sp[3] > 0.0 && std::abs(length2 - 1.0) < direction_tolerance) {
+        const bool unit = std::abs(length2 - 1.0) < direction_tolerance;
+        const bool moment = sp[3] > 0.0 || !(fixed || input);
+        if ((unit && moment) || (input && sp[3] == 0.0)) {
             continue;
         }
         error->one(FLERR,
                    "{}: magnetic {} has a bad spin at step {}, got direction ({:.8g}, {:.8g}, "
-                   "{:.8g}) and moment {:.8g} muB, expected a unit vector and a moment above 0; "
-                   "set it in the data file or with set group ... spin/atom",
-                   who, describe(i), update->ntimestep, sp[0], sp[1], sp[2], sp[3]);
+                   "{:.8g}) and moment {:.8g} muB, expected a unit vector{}{}; set it in the data "
+                   "file or with set group ... spin/atom",
+                   who, describe(i), update->ntimestep, sp[0], sp[1], sp[2], sp[3],
+                   fixed || input ? " and a moment above 0" : "",
+                   input ? ", or a moment of 0" : "");
     }
 }
 
@@ -503,6 +579,9 @@ void PairSpinAllegro::check_spins() const {
 void PairSpinAllegro::check_moments() {
     moments_checked = true;
     const auto &header = model->header();
+    if (header.moment_mode != "fixed") {
+        return;
+    }
     const std::size_t n = header.num_types();
     // Largest −|m| and |m| of each type: one reduction for the smallest and the largest moment.
     std::vector<double> extremes(2 * n, -std::numeric_limits<double>::infinity());
@@ -538,37 +617,39 @@ void PairSpinAllegro::stop_not_finite(const std::string &quantity, double value)
                who, quantity, update->ntimestep, value);
 }
 
-void PairSpinAllegro::check_couplings() const {
-    if (!all_finite(couplings.atom_energy)) {
-        for (std::size_t row = 0; row < couplings.atom_energy.size(); ++row) {
-            if (!std::isfinite(couplings.atom_energy[row])) {
-                stop_not_finite("energy of " + describe(atoms[row]), couplings.atom_energy[row]);
-            }
-        }
+void PairSpinAllegro::check_energies() const {
+    if (all_finite(result.term_energies)) {
+        return;
     }
-    for (const auto *values : {&couplings.exchange, &couplings.biquadratic}) {
-        if (all_finite(*values)) {
-            continue;
-        }
-        const std::size_t per_pair = values->size() / pairs.size();
-        for (std::size_t k = 0; k < values->size(); ++k) {
-            if (!std::isfinite((*values)[k])) {
-                const auto [i, j] = pairs[k / per_pair];
-                stop_not_finite("coupling of " + describe(i) + " with " + describe(j),
-                                (*values)[k]);
-            }
+    const auto &terms = model->header().terms;
+    for (std::size_t k = 0; k < result.term_energies.size(); ++k) {
+        if (!std::isfinite(result.term_energies[k])) {
+            stop_not_finite(terms[k % terms.size()] + " energy of " +
+                                describe(atoms[k / terms.size()]),
+                            result.term_energies[k]);
         }
     }
 }
 
-void PairSpinAllegro::check_gradient() const {
-    if (all_finite(edge_gradient)) {
+void PairSpinAllegro::check_field() const {
+    if (all_finite(result.spin_gradient)) {
         return;
     }
-    for (std::size_t k = 0; k < edge_gradient.size(); ++k) {
-        if (!std::isfinite(edge_gradient[k])) {
+    for (std::size_t k = 0; k < result.spin_gradient.size(); ++k) {
+        if (!std::isfinite(result.spin_gradient[k])) {
+            stop_not_finite("spin field of " + describe(atoms[k / 3]), result.spin_gradient[k]);
+        }
+    }
+}
+
+void PairSpinAllegro::check_forces() const {
+    if (all_finite(result.edge_gradient)) {
+        return;
+    }
+    for (std::size_t k = 0; k < result.edge_gradient.size(); ++k) {
+        if (!std::isfinite(result.edge_gradient[k])) {
             stop_not_finite("force on " + describe(atoms[geometry.edge_index[k / 3]]),
-                            edge_gradient[k]);
+                            result.edge_gradient[k]);
         }
     }
 }

@@ -7,15 +7,16 @@
 
 namespace spinff {
 
-/// Gives the spin gradient at fixed positions for many spin configurations at little cost.
+/// Gives the spin gradient at fixed positions for many spin configurations, at little cost where
+/// the potential allows it.
 class SpinFieldProvider {
   public:
-    /// Positions, ghosts and the neighbour list of this step are final: run the network's forward
-    /// pass and keep its couplings. All ranks call it. The next compute() of the pair style uses
-    /// this pass, so that a step costs one.
+    /// Positions, ghosts and the neighbour list of this step are final: do, once, what depends on
+    /// them alone, such as the forward pass of a network that gives couplings. All ranks call it.
+    /// The next compute() of the pair style uses it.
     virtual void update_couplings() = 0;
 
-    /// Adds −(1/ħ) ∂E/∂e (rad·THz) of the kept couplings at the present atom->sp, which must be
+    /// Adds −(1/ħ) ∂E/∂e (rad·THz) at those positions and the present atom->sp, which must be
     /// current on owned and ghost atoms, to atom->fm of owned and ghost atoms. No communication.
     virtual void add_spin_field() = 0;
 

@@ -1,4 +1,7 @@
-"""Runs lmp from a test and reads what it leaves: data file in, log and dump out."""
+"""Runs lmp from a test and reads what it leaves: data file in, log and dump out.
+
+Also the other side of a comparison: a deployed file evaluated in Python.
+"""
 
 import os
 import re
@@ -10,9 +13,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import torch
 from ase import Atoms
+from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
+from spinff import _core
+from spinff.header import read_header
 from spinff.lammps import plugin_directory
 
 TIMEOUT = 240.0
@@ -164,3 +171,47 @@ def write_data(
         text = " ".join(f"{value:.16g}" for value in numbers)
         lines.append(f"{index + 1} {type_names.index(symbol) + 1} {text}")
     path.write_text("\n".join(lines) + "\n")
+
+
+@dataclass
+class Evaluation:
+    """What a deployed file says of one spin configuration."""
+
+    energies: NDArray[np.float64]
+    """(N, T) eV."""
+    edge_gradient: NDArray[np.float64]
+    """(E, 3) eV/Å."""
+    fm: NDArray[np.float64]
+    """(N, 3) rad·THz."""
+    lengths: NDArray[np.float64]
+    """(N,) µB."""
+
+
+class DeployedModel:
+    """A deployed file in Python at fixed positions, on ASE's neighbour list."""
+
+    def __init__(self, path: Path, atoms: Atoms) -> None:
+        self.header = read_header(path)
+        self._script = torch.jit.load(str(path))
+        names = self.header.type_names
+        types = np.array([names.index(s) for s in atoms.get_chemical_symbols()])
+        i, j, vectors, r = neighbor_list("ijDd", atoms, self.header.r_max)
+        keep = r < np.array(self.header.cutoffs)[types[i], types[j]]
+        self.edges, self.vectors = np.stack([i[keep], j[keep]]), vectors[keep]
+        self.magnetic = np.isin(names, self.header.magnetic_types)[types]
+        both = np.flatnonzero(self.magnetic[self.edges].all(0))
+        self._graph = [torch.tensor(a) for a in (self.vectors, self.edges, types, both)]
+
+    def __call__(
+        self, directions: NDArray[np.float64], lengths: NDArray[np.float64]
+    ) -> Evaluation:
+        """Directions (N, 3) and lengths (N,) in µB of the moments."""
+        # ∂E/∂e = |m| ∂E/∂m where the spins are moments
+        scale = lengths if self.header.moment_mode == "input" else np.ones(len(lengths))
+        scale = np.where(self.magnetic, scale, 0.0)[:, None]
+        spins = torch.tensor(scale * directions)
+        outputs = self._script(*self._graph, spins, len(lengths))
+        energies, edge_gradient, gradient, moments = (out.numpy() for out in outputs)
+        return Evaluation(
+            energies, edge_gradient, -scale * gradient / _core.hbar, moments
+        )

@@ -43,6 +43,21 @@ def test_exchange_against_numpy(
     np.testing.assert_allclose(got, gradient, atol=1e-14)
 
 
+def test_anisotropy_against_numpy() -> None:
+    random = np.random.default_rng(6)
+    tensors, e = random.normal(size=(7, 3, 3)), random.normal(size=(7, 3))
+    expected = np.einsum("na,nab,nb->n", e, tensors, e)
+    got = _core.anisotropy_energy(tensors, e)
+    np.testing.assert_allclose(got, expected, atol=1e-14)
+    symmetric = tensors + tensors.swapaxes(1, 2)
+    expected = np.einsum("nab,nb->na", symmetric, e)
+    got = _core.anisotropy_gradient(tensors, e)
+    np.testing.assert_allclose(got, expected, atol=1e-14)
+    shape = r"'tensors' has the wrong shape, got \(7, 3, 3\), expected \(6, 3, 3\)"
+    with pytest.raises(SpinffError, match=shape):
+        _core.anisotropy_energy(tensors, e[:6])
+
+
 def test_wrong_arrays_are_named(
     sample: tuple[NDArray[np.int32], Array, Array, Array],
 ) -> None:

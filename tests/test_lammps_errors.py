@@ -11,7 +11,17 @@ import torch
 from ase import Atoms
 from ase.build import bulk
 
-from lammps_models import MOMENT, TYPES, header, save_broken_model, save_model
+from lammps_models import (
+    MOMENT,
+    TYPES,
+    ThreeSpins,
+    header,
+    save_broken_model,
+    save_input_moments,
+    save_message_passing,
+    save_model,
+    save_predicted_moments,
+)
 from lammps_tools import run_lmp, write_data
 
 pytestmark = pytest.mark.lammps
@@ -110,6 +120,22 @@ def script_without_methods(good: Path, bad: Path) -> None:
     torch.jit.save(module, str(bad), _extra_files={"spinff.json": text})
 
 
+def script_without_forward(good: Path, bad: Path) -> None:
+    class Other(torch.nn.Module):
+        @torch.jit.export
+        def couplings(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    text = json.dumps(header())
+    torch.jit.save(torch.jit.script(Other()), str(bad), {"spinff.json": text})
+
+
+def wrong_terms(good: Path, bad: Path) -> None:
+    """The network has five terms, the header names four."""
+    text = json.dumps(header(terms=["lattice", "tenn", "ring", "exchange"]))
+    torch.jit.save(torch.jit.script(ThreeSpins()), str(bad), {"spinff.json": text})
+
+
 def failing_network(good: Path, bad: Path) -> None:
     save_broken_model(bad, fails=True)
 
@@ -142,6 +168,8 @@ FILES: list[tuple[Callable[[Path, Path], None], str]] = [
     (checkpoint, "'bad.pth' is of another kind, got a checkpoint"),
     (plain_script, "got a TorchScript model without the header spinff.json"),
     (script_without_methods, "'bad.pth' has no method 'couplings'"),
+    (script_without_forward, "'bad.pth' has no method 'forward'"),
+    (wrong_terms, "output 'term_energies' is wrong, got Double [3, 5], expected"),
     (failing_network, "the network failed, got: RuntimeError: "),
     (other_zip, "'bad.pth' is of another kind, got a zip archive that is not torch's"),
     (newer, "'bad.pth': the file has a newer format, got format version 3"),
@@ -286,6 +314,20 @@ def test_all_ranks_stop_together(tmp_path: Path) -> None:
     assert_stops(text, "'missing.pth' cannot be read", tmp_path, nranks=2)
 
 
+@pytest.mark.usefixtures("structure")
+def test_message_passing_runs_on_one_rank_only(tmp_path: Path) -> None:
+    save_message_passing(tmp_path / "messages.pth")
+    text = changed("model.pth", "messages.pth")
+    sentence = (
+        "spin/allegro: the SpinNequIP model passes messages between atoms, further than"
+        " the ghost atoms of a rank reach, got 2 MPI ranks, expected 1; run on one rank"
+    )
+    assert_stops(text, sentence, tmp_path, nranks=2)
+    text = text.replace("atom_modify map array\n", "")
+    sentence = "got no atom map, expected one; add 'atom_modify map yes'"
+    assert_stops(text, sentence, tmp_path)
+
+
 # === moments ===
 
 
@@ -313,6 +355,43 @@ def test_magnetic_atom_without_moment(
     assert run.returncode != 0
     assert sentence in run.log
     assert got in run.log
+
+
+@pytest.mark.usefixtures("structure")
+@pytest.mark.parametrize(
+    ("save", "columns", "sentence"),
+    [
+        (save_input_moments, "0.0 0.0 1.0 -1.2", "and a moment above 0, or a moment"),
+        (save_input_moments, "0.0 0.0 0.0 1.2", "and a moment above 0, or a moment"),
+        (save_predicted_moments, "0.0 0.0 0.0 1.2", "expected a unit vector; set it"),
+    ],
+    ids=["negative", "no_direction", "predicted"],
+)
+def test_bad_spin_of_other_moment_modes(
+    save: Callable[[Path], None], columns: str, sentence: str, tmp_path: Path
+) -> None:
+    save(tmp_path / "other.pth")
+    file = tmp_path / "structure.data"
+    lines = file.read_text().splitlines()
+    number = next(n for n, line in enumerate(lines) if line.startswith("3 1 "))
+    lines[number] = " ".join([*lines[number].split()[:5], columns])
+    file.write_text("\n".join(lines) + "\n")
+    text = changed("model.pth", "other.pth")
+    assert_stops(text, "magnetic atom 3 (type 1) has a bad spin at step 0", tmp_path)
+    assert_stops(text, sentence, tmp_path)
+
+
+@pytest.mark.parametrize("save", [save_input_moments, save_predicted_moments])
+def test_moments_that_are_not_fixed_are_no_warning(
+    save: Callable[[Path], None], structure: Atoms, tmp_path: Path
+) -> None:
+    save(tmp_path / "other.pth")
+    moments = structure.get_initial_magnetic_moments()
+    moments[structure.numbers == 28, 2] *= 1.5
+    structure.set_initial_magnetic_moments(moments)
+    write_data(structure, tmp_path / "structure.data", TYPES)
+    log = run_lmp(changed("model.pth", "other.pth"), 1, tmp_path).log
+    assert "WARNING: pair_style spin/allegro" not in log
 
 
 def test_moment_unlike_the_models_is_a_warning(
@@ -345,6 +424,6 @@ def test_nan_in_a_result(structure: Atoms, tmp_path: Path) -> None:
     run = run_lmp(text, 1, tmp_path, check=False)
     assert run.returncode != 0
     log = " ".join(run.log.split())
-    assert "spin/allegro: energy of atom " in log
+    assert "spin/allegro: lattice energy of atom " in log
     assert " is not a finite number at step " in log
     assert "step 0," not in log

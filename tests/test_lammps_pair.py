@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +9,24 @@ import pytest
 import torch
 from ase import Atoms
 from ase.build import bulk
-from ase.neighborlist import neighbor_list
 from e3nn.util.jit import script
 from numpy.typing import NDArray
 
-from lammps_models import CUTOFFS, MOMENT, R_MAX, TYPES, save_model
-from lammps_tools import LammpsRun, columns, run_lmp, write_data
-from small_models import small_checkpoint
-from spinff import _core
+from lammps_models import (
+    CUTOFFS,
+    MOMENT,
+    R_MAX,
+    TYPES,
+    save_input_moments,
+    save_message_passing,
+    save_model,
+    save_predicted_moments,
+    save_three_spins,
+)
+from lammps_tools import DeployedModel, LammpsRun, columns, run_lmp, write_data
+from small_models import MODELS, small_checkpoint
 from spinff.export import make_header, scriptable
+from spinff.header import TERMS
 
 pytestmark = pytest.mark.lammps
 
@@ -70,19 +78,39 @@ PROCESSORS = {"nio": "", "triclinic": "", "slab": "processors 1 1 *"}
 """The slab is cut across z: some ranks own nothing, some only atoms without edges."""
 
 
+def with_lengths(atoms: Atoms) -> Atoms:
+    """Moments of different lengths, one of them 0."""
+    random = np.random.default_rng(5)
+    moments = atoms.get_initial_magnetic_moments()
+    moments *= random.uniform(0.4, 1.3, size=(len(atoms), 1))
+    moments[np.flatnonzero(atoms.numbers == 28)[1]] = 0.0
+    atoms.set_initial_magnetic_moments(moments)
+    return atoms
+
+
 # === the two sides ===
 
 
 @dataclass
 class Result:
-    """Energy eV, per-atom energies eV, forces eV/Å, fm rad·THz, virial eV."""
+    """What both sides give, in LAMMPS' units."""
 
     energy: Array
+    """eV, (1,)."""
     atom_energy: Array
+    """eV, (N,)."""
+    term_energies: Array
+    """eV, of each of TERMS."""
     forces: Array
+    """eV/Å, (N, 3)."""
     fm: Array
+    """rad·THz, (N, 3)."""
     virial: Array
+    """eV, (3, 3)."""
     magnetic_energy: Array
+    """eV, (1,)."""
+    moments: Array
+    """µB, lengths (N,)."""
 
     def deviation(self, other: "Result") -> dict[str, float]:
         """Largest difference of each quantity, relative to its largest value."""
@@ -96,30 +124,27 @@ class Result:
 
 def evaluate(path: Path, atoms: Atoms) -> Result:
     """The deployed model in Python, on ASE's neighbour list."""
-    model = torch.jit.load(str(path))
-    types = np.array([TYPES.index(s) for s in atoms.get_chemical_symbols()])
-    i, j, vectors, r = neighbor_list("ijDd", atoms, R_MAX)
-    keep = r < np.array(CUTOFFS)[types[i], types[j]]
-    i, j, vectors = i[keep], j[keep], vectors[keep]
-    magnetic = np.flatnonzero((types[i] == 0) & (types[j] == 0))
+    model = DeployedModel(path, atoms)
     moments = atoms.get_initial_magnetic_moments()
-    lengths = np.linalg.norm(moments, axis=1, keepdims=True)
-    directions = np.divide(moments, lengths, where=lengths > 0, out=0.0 * moments)
-    graph = [torch.tensor(a) for a in (vectors, np.stack([i, j]), types, magnetic)]
-    outputs = model(*graph, torch.tensor(directions))
-    atom_energy, g, spin_gradient = (output.detach().numpy() for output in outputs)
-    lattice = model.couplings(*graph)[0].numpy()
+    lengths = np.linalg.norm(moments, axis=1)
+    directions = moments / np.where(lengths > 0, lengths, 1.0)[:, None]
+    values = model(directions, lengths)
+    i, j = model.edges
     forces = np.zeros((len(atoms), 3))
-    np.add.at(forces, i, g)
-    np.add.at(forces, j, -g)
-    virial = -vectors.T @ g
+    np.add.at(forces, i, values.edge_gradient)
+    np.add.at(forces, j, -values.edge_gradient)
+    virial = -model.vectors.T @ values.edge_gradient
+    energies = values.energies
+    totals = dict(zip(model.header.terms, energies.sum(0), strict=True))
     return Result(
-        energy=np.array([atom_energy.sum()]),
-        atom_energy=atom_energy,
+        energy=np.array([energies.sum()]),
+        atom_energy=energies.sum(1),
+        term_energies=np.array([totals.get(term, 0.0) for term in TERMS]),
         forces=forces,
-        fm=-spin_gradient / _core.hbar,
+        fm=values.fm,
         virial=0.5 * (virial + virial.T),
-        magnetic_energy=np.array([(atom_energy - lattice).sum()]),
+        magnetic_energy=np.array([energies[:, 1:].sum()]),
+        moments=values.lengths,
     )
 
 
@@ -138,8 +163,10 @@ compute atom_energy all pe/atom
 compute atom_stress all stress/atom NULL
 compute stress_sum all reduce sum c_atom_stress[*]
 compute magnetic all spin
+compute terms all pair spin/allegro
 compute spins all property/atom sp spx spy spz fmx fmy fmz
-thermo_style custom step pe pxx pyy pzz pxy pxz pyz vol c_stress_sum[*] c_magnetic[*]
+thermo_style custom step pe pxx pyy pzz pxy pxz pyz vol &
+    c_stress_sum[*] c_magnetic[*] c_terms[*]
 thermo_modify format float %.17g
 thermo 1
 dump out all custom 1 dump.out id x y z fx fy fz c_atom_energy c_spins[*]
@@ -176,14 +203,18 @@ def result_of(run: LammpsRun) -> Result:
         fm=columns(frame, "c_spins[5]", "c_spins[6]", "c_spins[7]"),
         virial=virial,
         magnetic_energy=np.array([thermo["c_magnetic[5]"]]),
+        term_energies=np.array(
+            [thermo[f"c_terms[{k + 1}]"] for k in range(len(TERMS))]
+        ),
+        moments=frame["c_spins[1]"],
     )
 
 
 # === the models ===
 
 
-def save_msenn(path: Path, dtype: str) -> None:
-    """A small real network with random weights."""
+def save_network(path: Path, kind: str, dtype: str) -> None:
+    """One of the small real networks, with random weights."""
     checkpoint = small_checkpoint(
         model_dtype=dtype,
         moments={"Ni": MOMENT},
@@ -192,36 +223,131 @@ def save_msenn(path: Path, dtype: str) -> None:
             name: dict(zip(TYPES, row, strict=True))
             for name, row in zip(TYPES, CUTOFFS, strict=True)
         },
+        **MODELS[kind],
     )
     text = make_header(checkpoint).to_json()
     module = script(scriptable(checkpoint), in_place=False)
     torch.jit.save(module, str(path), {"spinff.json": text})
 
 
-MODELS: dict[str, tuple[Callable[[Path], object], float, tuple[int, ...]]] = {
-    "toy": (save_model, 1e-10, (2,)),
-    "msenn64": (partial(save_msenn, dtype="float64"), 1e-10, (1, 2, 4, 8)),
-    "msenn32": (partial(save_msenn, dtype="float32"), 2e-5, (1, 2, 4, 8)),
+@pytest.fixture(scope="session")
+def network_file(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str, str], Path]:
+    """The file of a kind and a dtype, written once."""
+    folder = tmp_path_factory.mktemp("networks")
+
+    def file(kind: str, dtype: str) -> Path:
+        path = folder / f"{kind}-{dtype}.pth"
+        if not path.exists():
+            save_network(path, kind, dtype)
+        return path
+
+    return file
+
+
+TOYS: dict[str, Callable[[Path], None]] = {
+    "couplings": save_model,
+    "three_spins": save_three_spins,
+    "predicted_moments": save_predicted_moments,
+    "input_moments": save_input_moments,
+    "message_passing": save_message_passing,
 }
-"""How to write each model, the relative deviation allowed, and numbers of ranks."""
+TOLERANCE = {"float32": 2e-5, "float64": 1e-12}
+"""Relative to the largest value of each quantity."""
 
 
 # === tests ===
 
 
-@pytest.mark.parametrize("name", STRUCTURES)
-@pytest.mark.parametrize("kind", MODELS)
-def test_agrees_with_python_on_any_number_of_ranks(
-    name: str, kind: str, tmp_path: Path
+def assert_agreement(
+    path: Path, atoms: Atoms, name: str, nranks: int, tolerance: float
 ) -> None:
-    save, tolerance, numbers = MODELS[kind]
-    save(tmp_path / "model.pth")
+    """LAMMPS gives what Python gives, on a number of ranks."""
+    expected = evaluate(path, atoms)
+    run = run_structure(atoms, path.parent, nranks, PROCESSORS[name])
+    for quantity, deviation in expected.deviation(result_of(run)).items():
+        assert deviation < tolerance, quantity
+
+
+# The real networks below run on 1, 2, 4 ranks; these are quick and known in every term.
+@pytest.mark.parametrize(
+    ("kind", "name", "nranks"),
+    [
+        ("couplings", "nio", 2),
+        ("couplings", "triclinic", 1),
+        ("couplings", "slab", 4),
+        ("three_spins", "nio", 2),
+        ("three_spins", "triclinic", 1),
+        ("three_spins", "slab", 4),
+        ("predicted_moments", "nio", 2),
+        ("input_moments", "nio", 2),
+        ("message_passing", "nio", 1),
+        ("message_passing", "triclinic", 1),
+    ],
+)
+def test_agrees_with_python(kind: str, name: str, nranks: int, tmp_path: Path) -> None:
+    TOYS[kind](tmp_path / "model.pth")
     atoms = STRUCTURES[name]()
-    expected = evaluate(tmp_path / "model.pth", atoms)
+    if kind == "input_moments":
+        atoms = with_lengths(atoms)
+    assert_agreement(tmp_path / "model.pth", atoms, name, nranks, TOLERANCE["float64"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "dtype", "name", "numbers"),
+    [
+        ("msenn", "float64", "nio", (1, 2, 4)),
+        ("msenn", "float64", "triclinic", (2,)),
+        ("msenn", "float64", "slab", (4,)),
+        ("msenn", "float32", "nio", (2,)),
+        ("ring-tenn", "float64", "nio", (1, 2, 4)),
+        ("ring-tenn", "float64", "slab", (4,)),
+        ("ring-tenn", "float32", "nio", (2,)),
+        ("ring-tenn-no-soc", "float64", "nio", (2,)),
+        ("input", "float64", "nio", (1, 2, 4)),
+        ("predicted", "float64", "nio", (1, 2, 4)),
+    ],
+)
+def test_network_agrees_with_python_on_any_number_of_ranks(
+    kind: str,
+    dtype: str,
+    name: str,
+    numbers: tuple[int, ...],
+    network_file: Callable[[str, str], Path],
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "model.pth").symlink_to(network_file(kind, dtype))
+    atoms = STRUCTURES[name]()
+    if kind == "input":
+        atoms = with_lengths(atoms)
     for nranks in numbers:
-        run = run_structure(atoms, tmp_path, nranks, PROCESSORS[name])
-        for quantity, deviation in expected.deviation(result_of(run)).items():
-            assert deviation < tolerance, (nranks, quantity)
+        assert_agreement(tmp_path / "model.pth", atoms, name, nranks, TOLERANCE[dtype])
+
+
+def test_terms_add_up(tmp_path: Path) -> None:
+    """The vector of compute pair is the energy in parts, in the order of TERMS."""
+    save_three_spins(tmp_path / "model.pth")
+    result = result_of(run_structure(nickel_oxide(), tmp_path, 2))
+    terms = result.term_energies
+    assert terms.sum() == pytest.approx(result.energy[0], rel=1e-14)
+    present = [term for term, value in zip(TERMS, terms, strict=True) if value != 0.0]
+    assert present == ["lattice", "exchange", "anisotropy", "biquadratic", "tenn"]
+
+
+def test_a_moment_of_0_has_any_direction(tmp_path: Path) -> None:
+    """Also the 0 0 0 of a data file, of which LAMMPS makes NaN."""
+    save_input_moments(tmp_path / "model.pth")
+    atoms = with_lengths(nickel_oxide())
+    expected = evaluate(tmp_path / "model.pth", atoms)
+    file = tmp_path / "structure.data"
+    write_data(atoms, file, TYPES)
+    text = file.read_text()
+    assert " 0 0 1 0\n" in text
+    file.write_text(text.replace(" 0 0 1 0\n", " 0 0 0 0\n"))
+    got = result_of(run_lmp(INPUT.format(processors="", extra=""), 2, tmp_path))
+    for quantity, deviation in expected.deviation(got).items():
+        assert deviation < 1e-12, quantity
 
 
 def spins_of(run: LammpsRun) -> Array:
@@ -288,7 +414,7 @@ def test_type_that_the_model_does_not_see(hybrid: bool, tmp_path: Path) -> None:
     assert np.all(got.atom_energy[-2:] == 0.0)
     trimmed = Result(
         **{
-            name: value[:32] if name in ("atom_energy", "forces", "fm") else value
+            name: value[:32] if len(value) == 34 else value
             for name, value in vars(got).items()
         }
     )

@@ -6,6 +6,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "spinff/anisotropy.hpp"
 #include "spinff/error.hpp"
 #include "spinff/exchange.hpp"
 #include "spinff/header.hpp"
@@ -127,7 +128,8 @@ Array<double> exchange_energy(const Array<int> &pairs, const Array<double> &tens
     const ExchangeArrays arrays(pairs, tensors, biquadratic, directions);
     Array<double> energy(arrays.num_atoms);
     std::fill_n(energy.mutable_data(), energy.size(), 0.0);
-    spinff::add_exchange_energy(arrays.view, arrays.rows, energy.mutable_data());
+    const spinff::Rows<double> rows = {energy.mutable_data(), 1};
+    spinff::add_exchange_energy(arrays.view, arrays.rows, rows, rows);
     return energy;
 }
 
@@ -136,7 +138,29 @@ Array<double> exchange_gradient(const Array<int> &pairs, const Array<double> &te
     const ExchangeArrays arrays(pairs, tensors, biquadratic, directions);
     Array<double> gradient({arrays.num_atoms, py::ssize_t{3}});
     std::fill_n(gradient.mutable_data(), gradient.size(), 0.0);
-    spinff::add_exchange_gradient(arrays.view, arrays.rows, 1.0, {gradient.mutable_data(), 3});
+    spinff::add_exchange_gradient(arrays.view, arrays.rows, {gradient.mutable_data(), 3});
+    return gradient;
+}
+
+// === anisotropy ===
+
+Array<double> anisotropy_energy(const Array<double> &tensors, const Array<double> &directions) {
+    check_shape(directions, "directions", {-1, 3});
+    check_shape(tensors, "tensors", {directions.shape(0), 3, 3});
+    Array<double> energy(directions.shape(0));
+    std::fill_n(energy.mutable_data(), energy.size(), 0.0);
+    spinff::add_anisotropy_energy({tensors.data(), static_cast<std::size_t>(tensors.size())},
+                                  {directions.data(), 3}, {energy.mutable_data(), 1});
+    return energy;
+}
+
+Array<double> anisotropy_gradient(const Array<double> &tensors, const Array<double> &directions) {
+    check_shape(directions, "directions", {-1, 3});
+    check_shape(tensors, "tensors", {directions.shape(0), 3, 3});
+    Array<double> gradient({directions.shape(0), py::ssize_t{3}});
+    std::fill_n(gradient.mutable_data(), gradient.size(), 0.0);
+    spinff::add_anisotropy_gradient({tensors.data(), static_cast<std::size_t>(tensors.size())},
+                                    {directions.data(), 3}, {gradient.mutable_data(), 3});
     return gradient;
 }
 
@@ -203,6 +227,10 @@ PYBIND11_MODULE(_core, module) {
     module.def("exchange_gradient", &exchange_gradient, py::arg("pairs"), py::arg("tensors"),
                py::arg("biquadratic"), py::arg("directions"),
                "dE/de (N,3) of the same energy, eV.");
+    module.def("anisotropy_energy", &anisotropy_energy, py::arg("tensors"), py::arg("directions"),
+               "Energy e_i A_i e_i (N) of each atom with A (N,3,3), eV.");
+    module.def("anisotropy_gradient", &anisotropy_gradient, py::arg("tensors"),
+               py::arg("directions"), "dE/de (N,3) of the same energy, eV.");
     module.def("sib_rotate", &sib_rotate, py::arg("spins"), py::arg("rotation"),
                "Solves s' = s + F x (s + s')/2 for each row of spins and rotation F.");
     module.def("sib_advance", &sib_advance, py::arg("start"), py::arg("spins"), py::arg("fm"),

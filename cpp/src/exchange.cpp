@@ -11,28 +11,25 @@ double dot(const double *a, const double *b) {
 
 } // namespace
 
-double add_exchange_energy(const ExchangeView &exchange, Rows<const double> directions,
-                           double *atom_energy) {
-    double total = 0.0;
+void add_exchange_energy(const ExchangeView &exchange, Rows<const double> directions,
+                         Rows<double> bilinear_energy, Rows<double> biquadratic_energy) {
     for (std::size_t p = 0; p < exchange.size(); ++p) {
         const auto [i, j] = exchange.pairs[p];
         const double *J = &exchange.tensors[9 * p];
         const double *ei = directions[i];
         const double *ej = directions[j];
         const double cosine = dot(ei, ej);
-        double energy = exchange.biquadratic[p] * cosine * cosine;
+        double bilinear = 0.0;
         for (int a = 0; a < 3; ++a) {
-            energy += ei[a] * dot(J + 3 * a, ej);
+            bilinear += ei[a] * dot(J + 3 * a, ej);
         }
-        energy *= 0.5;
-        atom_energy[i] += energy;
-        total += energy;
+        *bilinear_energy[i] += 0.5 * bilinear;
+        *biquadratic_energy[i] += 0.5 * exchange.biquadratic[p] * cosine * cosine;
     }
-    return total;
 }
 
 void add_exchange_gradient(const ExchangeView &exchange, Rows<const double> directions,
-                           double scale, Rows<double> gradient) {
+                           Rows<double> gradient) {
     for (std::size_t p = 0; p < exchange.size(); ++p) {
         const auto [i, j] = exchange.pairs[p];
         const double *J = &exchange.tensors[9 * p];
@@ -40,11 +37,10 @@ void add_exchange_gradient(const ExchangeView &exchange, Rows<const double> dire
         const double *ej = directions[j];
         double *gi = gradient[i];
         double *gj = gradient[j];
-        const double half = 0.5 * scale;
-        const double slope = scale * exchange.biquadratic[p] * dot(ei, ej);
+        const double slope = exchange.biquadratic[p] * dot(ei, ej);
         for (int a = 0; a < 3; ++a) {
-            gi[a] += half * dot(J + 3 * a, ej) + slope * ej[a];
-            gj[a] += half * (J[a] * ei[0] + J[3 + a] * ei[1] + J[6 + a] * ei[2]) + slope * ei[a];
+            gi[a] += 0.5 * dot(J + 3 * a, ej) + slope * ej[a];
+            gj[a] += 0.5 * (J[a] * ei[0] + J[3 + a] * ei[1] + J[6 + a] * ei[2]) + slope * ei[a];
         }
     }
 }

@@ -107,6 +107,46 @@ auto guarded(const std::string &who, F part) {
     }
 }
 
+/// A graph that has edges: networks are made for some. To one without, a pair of atoms is added
+/// that nobody else is near; what comes out for them is dropped.
+class GraphWithEdges {
+  public:
+    GraphWithEdges(const Graph &graph, const ModelHeader &header) : graph(graph) {
+        if (!graph.edge_vectors.empty()) {
+            return;
+        }
+        const auto n = static_cast<std::int64_t>(graph.types.size());
+        const double distance = 0.5 * header.cutoffs[0][0];
+        vectors = {distance, 0.0, 0.0, -distance, 0.0, 0.0};
+        index = {n, n + 1, n + 1, n};
+        types.assign(graph.types.begin(), graph.types.end());
+        types.insert(types.end(), 2, 0);
+        if (header.magnetic[0]) {
+            magnetic = {0, 1};
+        }
+        this->graph = {vectors, index, types, magnetic, types.size()};
+    }
+
+    const Graph &operator*() const { return graph; }
+    const Graph *operator->() const { return &graph; }
+
+    std::int64_t num_atoms() const { return static_cast<std::int64_t>(graph.types.size()); }
+    std::int64_t num_edges() const {
+        return static_cast<std::int64_t>(graph.edge_index.size() / 2);
+    }
+    std::int64_t num_magnetic() const {
+        return static_cast<std::int64_t>(graph.magnetic_edges.size());
+    }
+
+  private:
+    Graph graph;
+    std::vector<double> vectors;
+    std::vector<std::int64_t> index, types, magnetic;
+};
+
+/// The results of a method of the network.
+using Outputs = c10::intrusive_ptr<c10::ivalue::Tuple>;
+
 class TorchScriptModel final : public Model {
   public:
     /// `who` begins every message and names the file.
@@ -122,88 +162,168 @@ class TorchScriptModel final : public Model {
                         ", expected a whole TorchScript model; copy the file again, or deploy the "
                         "model again with this torch");
         }
-        if (!module.find_method("couplings")) {
-            throw Error(this->who +
-                        " has no method 'couplings', got a header without its network, expected "
-                        "the network too; deploy the model again");
+        check_method("forward");
+        if (has_couplings(header_)) {
+            check_method("couplings");
         }
         module.eval();
-        // Only derivatives with respect to the edges are asked for.
+        // Only derivatives with respect to the edges and the spins are asked for.
         for (auto parameter : module.parameters()) {
             parameter.set_requires_grad(false);
         }
+        try_out();
     }
 
     const ModelHeader &header() const override { return header_; }
 
-    void couplings(const Graph &graph, Couplings &result) override {
+    void couplings(const Graph &given, Couplings &result) override {
         // The graph of the previous geometry goes first: two at a time would double the memory.
-        atom_energy = exchange = biquadratic = edge_vectors = torch::Tensor();
+        atom_energy = exchange = biquadratic = anisotropy = edge_vectors = torch::Tensor();
 
-        const auto n_edges = static_cast<std::int64_t>(graph.edge_vectors.size() / 3);
-        const auto n_atoms = static_cast<std::int64_t>(graph.types.size());
-        const auto n_magnetic = static_cast<std::int64_t>(graph.magnetic_edges.size());
-        edge_vectors = upload(graph.edge_vectors, {n_edges, 3}).requires_grad_();
-        num_owned = static_cast<std::int64_t>(graph.num_owned);
+        const GraphWithEdges graph(given, header_);
+        edge_vectors = upload(graph->edge_vectors, {graph.num_edges(), 3}).requires_grad_();
+        const Outputs outputs = call("couplings", 4, inputs(graph));
 
-        // The number of edges changes at every step, and torch's executor profiles and compiles for
-        // the shapes it sees. Without it no step stalls, and each is faster (NiO, 256 atoms, one
-        // core: 60 ms from the first step, against 83 ms after first steps of 183 and 97 ms).
-        const torch::jit::GraphOptimizerEnabledGuard as_written(false);
-        const auto output = guarded(who, [&] {
-            return module
-                .get_method("couplings")({edge_vectors, upload(graph.edge_index, {2, n_edges}),
-                                          upload(graph.types, {n_atoms}),
-                                          upload(graph.magnetic_edges, {n_magnetic})})
-                .toTuple();
-        });
-        if (output->elements().size() != 3) {
-            throw Error(who + ": method 'couplings' is wrong, got " +
-                        std::to_string(output->elements().size()) +
-                        " outputs, expected energy, exchange and biquadratic; deploy the model "
-                        "again");
-        }
-        atom_energy = output->elements()[0].toTensor();
-        exchange = output->elements()[1].toTensor();
-        biquadratic = output->elements()[2].toTensor();
-        download(atom_energy, {n_atoms}, "atom_energy", result.atom_energy);
-        download(exchange, {n_magnetic, 3, 3}, "exchange", result.exchange);
-        download(biquadratic, {n_magnetic, 1}, "biquadratic", result.biquadratic);
+        const auto n = graph.num_atoms();
+        const auto m = graph.num_magnetic();
+        const auto owned = static_cast<std::int64_t>(given.num_owned);
+        const auto pairs = static_cast<std::int64_t>(given.magnetic_edges.size());
+        atom_energy = take(outputs, 0, "atom_energy", {n}, owned, result.atom_energy);
+        exchange = take(outputs, 1, "exchange", {m, 3, 3}, pairs, result.exchange);
+        biquadratic = take(outputs, 2, "biquadratic", {m, 1}, pairs, result.biquadratic);
+        anisotropy = take(outputs, 3, "anisotropy", {n, 3, 3}, owned, result.anisotropy);
     }
 
-    void backward(std::span<const double> exchange_weights,
-                  std::span<const double> biquadratic_weights,
-                  std::vector<double> &edge_gradient) override {
-        auto owned = torch::zeros_like(atom_energy);
-        owned.slice(0, 0, num_owned).fill_(1.0);
+    void backward(const CouplingWeights &weights, std::vector<double> &edge_gradient) override {
         torch::autograd::variable_list outputs;
-        torch::autograd::variable_list weights;
-        // A term that does not depend on the edges (no magnetic edge, no such term) has no graph.
+        torch::autograd::variable_list output_weights;
         const auto add = [&](const torch::Tensor &output, const torch::Tensor &weight) {
-            if (output.requires_grad() && output.numel() > 0) {
-                outputs.push_back(output);
-                weights.push_back(weight);
+            outputs.push_back(output);
+            output_weights.push_back(weight);
+        };
+        // A term that does not depend on the edges (no magnetic edge, no such term) has no graph.
+        const auto matters = [](const torch::Tensor &output) {
+            return output.requires_grad() && output.numel() > 0;
+        };
+        const auto add_weighted = [&](const torch::Tensor &output,
+                                      const std::vector<double> &weight) {
+            if (matters(output)) {
+                add(output, upload(std::span<const double>(weight), output.sizes()));
             }
         };
-        add(atom_energy, owned);
-        add(exchange, upload(exchange_weights, exchange.sizes()));
-        add(biquadratic, upload(biquadratic_weights, biquadratic.sizes()));
+        if (matters(atom_energy)) {
+            add(atom_energy, torch::ones_like(atom_energy));
+        }
+        add_weighted(exchange, weights.exchange);
+        add_weighted(biquadratic, weights.biquadratic);
+        add_weighted(anisotropy, weights.anisotropy);
         edge_gradient.assign(edge_vectors.numel(), 0.0);
         if (outputs.empty()) {
             return;
         }
         // The graph is kept: with the lattice at rest the next step differs only in its weights.
         const auto gradient = guarded(who, [&] {
-            return torch::autograd::grad(outputs, {edge_vectors}, weights,
+            return torch::autograd::grad(outputs, {edge_vectors}, output_weights,
                                          /*retain_graph=*/true, /*create_graph=*/false,
                                          /*allow_unused=*/true)[0];
         });
         if (gradient.defined()) {
-            download(gradient, edge_vectors.sizes(), "edge_gradient", edge_gradient);
+            download(gradient, edge_gradient);
         }
     }
 
+    void evaluate(const Graph &given, std::span<const double> given_spins,
+                  Evaluation &result) override {
+        const GraphWithEdges graph(given, header_);
+        std::vector<double> spins(given_spins.begin(), given_spins.end());
+        spins.resize(3 * graph->types.size(), 0.0);
+        for (std::size_t i = given.types.size(); i < graph->types.size(); ++i) {
+            spins[3 * i + 2] = header_.magnetic[0] ? 1.0 : 0.0; // a legal spin
+        }
+        const auto n = graph.num_atoms();
+        edge_vectors = upload(graph->edge_vectors, {graph.num_edges(), 3});
+        auto arguments = inputs(graph);
+        arguments.emplace_back(upload(std::span<const double>(spins), {n, 3}));
+        arguments.emplace_back(static_cast<std::int64_t>(graph->num_owned));
+        const Outputs outputs = call("forward", 4, std::move(arguments));
+
+        const auto terms = static_cast<std::int64_t>(header_.terms.size());
+        const auto owned = static_cast<std::int64_t>(given.num_owned);
+        const auto atoms = static_cast<std::int64_t>(given.types.size());
+        const auto edges = static_cast<std::int64_t>(given.edge_index.size() / 2);
+        take(outputs, 0, "term_energies", {n, terms}, owned, result.term_energies);
+        take(outputs, 1, "edge_gradient", {graph.num_edges(), 3}, edges, result.edge_gradient);
+        take(outputs, 2, "spin_gradient", {n, 3}, atoms, result.spin_gradient);
+        take(outputs, 3, "moment_lengths", {n}, owned, result.moment_lengths);
+    }
+
   private:
+    /// One lone atom, so that a network that does not work or does not fit its header fails while
+    /// it is loaded.
+    void try_out() {
+        const std::vector<std::int64_t> types = {0};
+        const Graph lone = {{}, {}, types, {}, 1};
+        if (has_couplings(header_)) {
+            Couplings result;
+            couplings(lone, result);
+        } else {
+            const std::vector<double> spins = {0.0, 0.0, header_.magnetic[0] ? 1.0 : 0.0};
+            Evaluation result;
+            evaluate(lone, spins, result);
+        }
+    }
+
+    void check_method(const char *name) const {
+        if (!module.find_method(name)) {
+            throw Error(who + " has no method '" + name +
+                        "', got a header without its network, expected the network too; deploy "
+                        "the model again");
+        }
+    }
+
+    /// The four arguments that both methods have; the edge vectors are those in `edge_vectors`.
+    std::vector<c10::IValue> inputs(const GraphWithEdges &graph) const {
+        return {edge_vectors, upload(graph->edge_index, {2, graph.num_edges()}),
+                upload(graph->types, {graph.num_atoms()}),
+                upload(graph->magnetic_edges, {graph.num_magnetic()})};
+    }
+
+    Outputs call(const std::string &method, std::size_t num_outputs,
+                 std::vector<c10::IValue> arguments) {
+        // The number of edges changes at every step, and torch's executor profiles and compiles for
+        // the shapes it sees. Without it no step stalls, and each is faster (NiO, 256 atoms, one
+        // core: 60 ms from the first step, against 83 ms after first steps of 183 and 97 ms).
+        const torch::jit::GraphOptimizerEnabledGuard as_written(false);
+        const auto output =
+            guarded(who, [&] { return module.get_method(method)(std::move(arguments)); });
+        const std::size_t got = output.isTuple() ? output.toTupleRef().elements().size() : 1;
+        if (got != num_outputs) {
+            throw Error(who + ": method '" + method + "' is wrong, got " + std::to_string(got) +
+                        " outputs, expected " + std::to_string(num_outputs) +
+                        "; deploy the model again");
+        }
+        return output.toTuple();
+    }
+
+    /// Checks one of the outputs and copies its first `rows` rows, which it also returns.
+    torch::Tensor take(const Outputs &outputs, std::size_t number, const char *name,
+                       at::IntArrayRef shape, std::int64_t rows,
+                       std::vector<double> &values) const {
+        const auto &output = outputs->elements()[number];
+        const auto tensor = output.isTensor() ? output.toTensor() : torch::Tensor();
+        if (!tensor.defined() || tensor.scalar_type() != torch::kFloat64 ||
+            tensor.sizes() != shape) {
+            throw Error(who + ": output '" + name + "' is wrong, got " +
+                        (tensor.defined() ? c10::str(tensor.scalar_type(), " ", tensor.sizes())
+                                          : output.tagKind()) +
+                        ", expected " + c10::str(torch::kFloat64, " ", shape) +
+                        "; deploy the model again");
+        }
+        const auto wanted = tensor.slice(0, 0, rows);
+        download(wanted, values);
+        return wanted;
+    }
+
     /// A copy on the device: the caller may reuse its buffer while the graph is alive.
     template <typename T>
     torch::Tensor upload(std::span<const T> values, at::IntArrayRef shape) const {
@@ -212,13 +332,7 @@ class TorchScriptModel final : public Model {
             .to(device, type, /*non_blocking=*/false, /*copy=*/true);
     }
 
-    void download(const torch::Tensor &tensor, at::IntArrayRef shape, const char *name,
-                  std::vector<double> &values) const {
-        if (tensor.scalar_type() != torch::kFloat64 || tensor.sizes() != shape) {
-            throw Error(who + ": output '" + name + "' is wrong, got " +
-                        c10::str(tensor.scalar_type(), " ", tensor.sizes()) + ", expected " +
-                        c10::str(torch::kFloat64, " ", shape) + "; deploy the model again");
-        }
+    static void download(const torch::Tensor &tensor, std::vector<double> &values) {
         const auto local = tensor.detach().to(torch::kCPU).contiguous();
         values.assign(local.const_data_ptr<double>(),
                       local.const_data_ptr<double>() + local.numel());
@@ -228,11 +342,12 @@ class TorchScriptModel final : public Model {
     std::string who;
     torch::Device device;
     torch::jit::Module module;
+    // Of the last `couplings`, owned atoms and the caller's edges only; they carry the graph.
     torch::Tensor edge_vectors;
     torch::Tensor atom_energy;
     torch::Tensor exchange;
     torch::Tensor biquadratic;
-    std::int64_t num_owned = 0;
+    torch::Tensor anisotropy;
 };
 
 /// Processor cores this process may use.

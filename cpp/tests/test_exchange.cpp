@@ -5,6 +5,7 @@
 
 #include "spinff/exchange.hpp"
 
+#include <numeric>
 #include <random>
 #include <vector>
 
@@ -42,7 +43,8 @@ struct Sample {
 
     double energy() const {
         std::vector<double> atoms(num_atoms, 0.0);
-        return add_exchange_energy(view(), rows(), atoms.data());
+        add_exchange_energy(view(), rows(), {atoms.data(), 1}, {atoms.data(), 1});
+        return std::accumulate(atoms.begin(), atoms.end(), 0.0);
     }
 
     std::vector<std::array<int, 2>> pairs;
@@ -63,7 +65,7 @@ double slope(const Sample &sample, double &value) {
 
 void test_energy_is_the_plain_sum() {
     const Sample sample;
-    double expected = 0.0;
+    double bilinear = 0.0, biquadratic = 0.0;
     for (std::size_t p = 0; p < sample.pairs.size(); ++p) {
         const double *ei = &sample.spins[4 * sample.pairs[p][0]];
         const double *ej = &sample.spins[4 * sample.pairs[p][1]];
@@ -71,29 +73,30 @@ void test_energy_is_the_plain_sum() {
         for (int a = 0; a < 3; ++a) {
             cosine += ei[a] * ej[a];
             for (int b = 0; b < 3; ++b) {
-                expected += 0.5 * ei[a] * sample.tensors[9 * p + 3 * a + b] * ej[b];
+                bilinear += 0.5 * ei[a] * sample.tensors[9 * p + 3 * a + b] * ej[b];
             }
         }
-        expected += 0.5 * sample.biquadratic[p] * cosine * cosine;
+        biquadratic += 0.5 * sample.biquadratic[p] * cosine * cosine;
     }
-    CHECK_NEAR(sample.energy(), expected, 1e-12);
+    CHECK_NEAR(sample.energy(), bilinear + biquadratic, 1e-12);
 
-    std::vector<double> atoms(num_atoms, 1.0); // adds to what is there
-    const double total = add_exchange_energy(sample.view(), sample.rows(), atoms.data());
-    double sum = -num_atoms;
-    for (const double energy : atoms) {
-        sum += energy;
+    std::vector<double> table(2 * num_atoms, 1.0); // adds to what is there
+    add_exchange_energy(sample.view(), sample.rows(), {&table[0], 2}, {&table[1], 2});
+    for (int i = 0; i < num_atoms; ++i) {
+        bilinear -= table[2 * i] - 1.0;
+        biquadratic -= table[2 * i + 1] - 1.0;
     }
-    CHECK_NEAR(sum, total, 1e-12);
+    CHECK_NEAR(bilinear, 0.0, 1e-12);
+    CHECK_NEAR(biquadratic, 0.0, 1e-12);
 }
 
 void test_gradient_is_the_slope() {
     Sample sample;
     std::vector<double> gradient(3 * num_atoms, 1.0);
-    add_exchange_gradient(sample.view(), sample.rows(), -2.0, {gradient.data(), 3});
+    add_exchange_gradient(sample.view(), sample.rows(), {gradient.data(), 3});
     for (int i = 0; i < num_atoms; ++i) {
         for (int a = 0; a < 3; ++a) {
-            const double expected = 1.0 - 2.0 * slope(sample, sample.spins[4 * i + a]);
+            const double expected = 1.0 + slope(sample, sample.spins[4 * i + a]);
             CHECK_NEAR(gradient[3 * i + a], expected, 1e-8);
         }
     }
@@ -114,7 +117,7 @@ void test_weights_are_the_slopes() {
 
 void test_no_pairs() {
     double energy = 3.0;
-    CHECK(add_exchange_energy({}, {nullptr, 4}, &energy) == 0.0);
+    add_exchange_energy({}, {nullptr, 4}, {&energy, 1}, {&energy, 1});
     CHECK(energy == 3.0);
 }
 

@@ -21,28 +21,49 @@ struct Graph {
     std::size_t num_owned = 0; ///< atoms [0, num_owned) are the caller's; edges start at them
 };
 
-/// What the network gives for one geometry.
+/// What the network says of one geometry, whatever the spins are. O owned atoms, M magnetic edges.
 struct Couplings {
-    std::vector<double> atom_energy; ///< (N) lattice energy, eV
+    std::vector<double> atom_energy; ///< (O) lattice energy, eV
     std::vector<double> exchange;    ///< (M,3,3) J̃_ij of each magnetic edge, eV
     std::vector<double> biquadratic; ///< (M) K̃_ij, eV; 0 in a model without that term
+    std::vector<double> anisotropy;  ///< (O,3,3) A_i, eV; 0 in a model without that term
+};
+
+/// ∂E/∂ of the couplings that the energy depends on; that of atom_energy is 1.
+struct CouplingWeights {
+    std::vector<double> exchange;    ///< (M,3,3)
+    std::vector<double> biquadratic; ///< (M)
+    std::vector<double> anisotropy;  ///< (O,3,3)
+};
+
+/// The energy of one geometry and one set of spins, with its derivatives. O owned atoms of N, E
+/// edges, T = ModelHeader::terms.size().
+struct Evaluation {
+    std::vector<double> term_energies;  ///< (O,T) eV, columns in the order of ModelHeader::terms
+    std::vector<double> edge_gradient;  ///< (E,3) ∂E/∂r_ij, eV/Å
+    std::vector<double> spin_gradient;  ///< (N,3) ∂E/∂spins: eV, or eV/µB where they are moments
+    std::vector<double> moment_lengths; ///< (O) |m|, µB; 0 of a type that is not magnetic
 };
 
 /// A deployed model on one device. The formats of deployed models are its implementations.
+/// A graph may have no edges; it has owned atoms.
 class Model {
   public:
     virtual ~Model() = default;
 
     virtual const ModelHeader &header() const = 0;
 
-    /// The forward pass; keeps what `backward` needs until the next call.
+    /// The forward pass of a model that has_couplings(); keeps what `backward` needs until the next
+    /// call.
     virtual void couplings(const Graph &graph, Couplings &result) = 0;
 
-    /// ∂/∂r_ij of Σ_owned atom_energy + Σ exchange_weights · J̃ + Σ biquadratic_weights · K̃ of the
-    /// last `couplings`, (E,3) eV/Å.
-    virtual void backward(std::span<const double> exchange_weights,
-                          std::span<const double> biquadratic_weights,
-                          std::vector<double> &edge_gradient) = 0;
+    /// ∂E/∂r_ij of the last `couplings`, (E,3) eV/Å.
+    virtual void backward(const CouplingWeights &weights, std::vector<double> &edge_gradient) = 0;
+
+    /// Everything at once, of any model. `spins` (N,3): unit vectors, or in moment mode "input"
+    /// moments in µB; 0 of a type that is not magnetic.
+    virtual void evaluate(const Graph &graph, std::span<const double> spins,
+                          Evaluation &result) = 0;
 };
 
 /// Device for a process: `request` is "cpu", "cuda" or empty, which means cuda where there is one.
@@ -57,9 +78,5 @@ int limit_threads(int ranks_on_node);
 /// Loads a deployed model; throws Error with a sentence that begins with `who` and names the file.
 std::unique_ptr<Model> load_model(const std::string &path, const std::string &device,
                                   const std::string &who);
-
-/// Lattice energy (eV) of an atom of each type without neighbours. A process whose atoms have none
-/// counts these instead of calling the network with an empty graph.
-std::vector<double> isolated_energies(Model &model);
 
 } // namespace spinff
