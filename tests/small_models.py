@@ -69,6 +69,11 @@ def small_config(**changes: object) -> dict[str, object]:
         "avg_num_neighbors": 12.0,
         "per_type_energy_shifts": {"Ni": -2.0, "O": -1.0},
         "per_type_energy_scales": 0.5,
+        "pair_potential": {
+            "Ni-O": [-0.2, 0.1],
+            "Ni-Ni": [0.05, 0.02],
+            "O-O": [0.1, 0.0],
+        },
         "num_layers": 2,
         "num_scalar_features": 8,
         "num_tensor_features": 4,
@@ -131,28 +136,6 @@ def results(model: RunnableModel, atoms: Atoms) -> dict[str, Any]:
     atoms.get_potential_energy()
     stress = atoms.get_stress(voigt=False)
     return {**atoms.calc.results, "stress": stress}
-
-
-def couplings(model: RunnableModel, atoms: Atoms) -> dict[tuple[int, ...], Array]:
-    """J_ij (3, 3) of each pair: mean of J̃_ij and J̃_jiᵀ, keyed by (i, j, shift)."""
-    graph = GraphBuilder(model.header)(atoms)
-    _, exchange, _, _ = model.module.couplings(  # type: ignore[attr-defined]
-        graph.edge_vectors, graph.edge_index, graph.types, graph.magnetic_edges
-    )
-    vectors = graph.edge_vectors[graph.magnetic_edges].numpy()
-    i, j = graph.edge_index[:, graph.magnetic_edges].numpy()
-    offset = vectors - (atoms.positions[j] - atoms.positions[i])
-    shifts = np.rint(offset @ np.linalg.inv(atoms.cell.array)).astype(int)
-    directed = {
-        (a, b, *shift): tensor
-        for a, b, shift, tensor in zip(
-            i, j, shifts, exchange.detach().numpy(), strict=True
-        )
-    }
-    return {
-        key: 0.5 * (tensor + directed[(key[1], key[0], *(-np.array(key[2:])))].T)
-        for key, tensor in directed.items()
-    }
 
 
 def graph_data(model: RunnableModel, atoms: Atoms) -> AtomicDataDict.Type:

@@ -4,17 +4,26 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from ase.calculators.fd import (
-    calculate_numerical_forces,
-    calculate_numerical_stress,
-)
 
-from small_models import MODELS, graph_data, small_checkpoint, small_model, structure
+from small_models import (
+    MODELS,
+    TYPES,
+    graph_data,
+    small_checkpoint,
+    small_model,
+    structure,
+)
 from spinff import fields
 from spinff.calculator import SpinCalculator
 from spinff.export import RunnableModel
+from spinff.testing import (
+    cutoff_errors,
+    derivative_errors,
+    size_errors,
+    zero_moment_errors,
+)
 
-TOLERANCE = 1e-6
+TOLERANCE = 1e-7
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -32,40 +41,15 @@ def relative(got: np.ndarray, expected: np.ndarray) -> float:
     return float(np.abs(got - expected).max() / np.abs(expected).max())
 
 
-def test_forces(model: RunnableModel) -> None:
-    atoms = with_calculator(model, structure())
-    numerical = calculate_numerical_forces(atoms, eps=1e-4)
-    assert relative(atoms.get_forces(), numerical) < TOLERANCE
+def test_forces_stress_and_magnetic_forces(model: RunnableModel) -> None:
+    errors = derivative_errors(SpinCalculator(model), structure())
+    assert set(errors) == {"forces", "stress", "magnetic_forces"}
+    assert max(errors.values()) < TOLERANCE, errors
 
 
-def test_stress(model: RunnableModel) -> None:
-    atoms = with_calculator(model, structure())
-    numerical = calculate_numerical_stress(atoms, eps=1e-5)
-    assert relative(atoms.get_stress(), numerical) < TOLERANCE
-
-
-def magnetic_force_error(model: RunnableModel, atoms: Atoms) -> float:
-    """Relative error of f_m = −∂E/∂m by differences of whole moments."""
-    atoms = with_calculator(model, atoms)
-    moments = atoms.get_initial_magnetic_moments()
-    atoms.get_potential_energy()
-    analytic = atoms.calc.results["magnetic_forces"]
-    numerical = np.zeros_like(moments)
-    step = 1e-4
-    for i in np.flatnonzero(np.linalg.norm(moments, axis=1) > 0):
-        for a in range(3):
-            energies = []
-            for sign in (1, -1):
-                moved = moments.copy()
-                moved[i, a] += sign * step
-                atoms.set_initial_magnetic_moments(moved)
-                energies.append(atoms.get_potential_energy())
-            numerical[i, a] = -(energies[0] - energies[1]) / (2 * step)
-    return relative(analytic, numerical)
-
-
-def test_magnetic_forces(model: RunnableModel) -> None:
-    assert magnetic_force_error(model, structure()) < TOLERANCE
+def test_twice_the_crystal_has_twice_the_energy(model: RunnableModel) -> None:
+    errors = size_errors(SpinCalculator(model), structure())
+    assert max(errors.values()) < 1e-12, errors
 
 
 def test_magnetic_forces_are_perpendicular_to_moments_unless_they_are_input(
@@ -82,19 +66,21 @@ def test_magnetic_forces_are_perpendicular_to_moments_unless_they_are_input(
         assert np.abs(along).max() < 1e-14
 
 
-def test_energy_is_smooth_where_an_atom_crosses_the_cutoff() -> None:
-    model = small_model()
-    pair = Atoms("Ni2", positions=[[0, 0, 0], [0, 0, 3.9]])
-    pair.set_initial_magnetic_moments([[1, 0, 0.0], [0.6, 0, 0.8]])
-    pair = with_calculator(model, pair)
-    r_max = model.header.r_max
-    energies = []
-    for r in (r_max - 1e-3, r_max + 1e-3, r_max + 1.0):
-        pair.positions[1, 2] = r
-        energies.append(pair.get_potential_energy())
-    apart = energies[2]
-    assert abs(energies[0] - apart) < 1e-7  # the envelope is of third order
-    assert energies[1] == pytest.approx(apart, abs=1e-14)
+@pytest.mark.parametrize("neighbour", TYPES)
+def test_nothing_jumps_where_an_atom_crosses_the_cutoff(
+    model: RunnableModel, neighbour: str
+) -> None:
+    header = model.header
+    errors = cutoff_errors(
+        SpinCalculator(model), "Ni", neighbour, header.r_max, moments=header.moments
+    )
+    assert max(errors.values()) < 1e-7, errors
+
+
+def test_an_energy_of_moments_is_differentiable_where_one_vanishes() -> None:
+    model = small_model(**MODELS["input"])
+    errors = zero_moment_errors(SpinCalculator(model), structure())
+    assert max(errors.values()) < TOLERANCE, errors
 
 
 def test_training_graph_gives_what_the_deployed_entry_points_give() -> None:

@@ -1,7 +1,6 @@
 """Couplings from a message-passing network: symmetry, derivatives, reach, files."""
 
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +22,16 @@ from small_models import (
     structure,
 )
 from spinff import export, fields
+from spinff.calculator import SpinCalculator
 from spinff.errors import SpinffError
 from spinff.export import RunnableModel, make_header, scriptable
 from spinff.header import has_couplings
 from spinff.irreps import TIrreps
+from spinff.irreps.operations import Operation
 from spinff.models import Checkpoint, SpinNequIP
 from spinff.nn import _keys
 from spinff.nn.message_passing import WeightedProduct
+from spinff.testing import Couplings, coupling_errors, derivative_errors
 from test_derivatives import with_calculator
 from test_symmetry import (
     OPERATIONS,
@@ -39,45 +41,6 @@ from test_symmetry import (
     error,
     moments_mapped,
 )
-
-
-def directional_errors(model: RunnableModel, atoms: Atoms) -> dict[str, float]:
-    """Relative errors of forces, stress and magnetic forces along random directions."""
-    rng, step = np.random.default_rng(5), 3e-4
-    shift = rng.normal(size=(len(atoms), 3))
-    strain = rng.normal(size=(3, 3))
-    strain = 0.5 * (strain + strain.T)
-    before = results(model, atoms)
-    has_moment = atoms.get_initial_magnetic_moments().any(axis=1, keepdims=True)
-
-    def displaced(atoms: Atoms, t: float) -> None:
-        atoms.positions += t * shift
-
-    def turned(atoms: Atoms, t: float) -> None:
-        moments = atoms.get_initial_magnetic_moments()
-        atoms.set_initial_magnetic_moments(moments + t * shift * has_moment)
-
-    def strained(atoms: Atoms, t: float) -> None:
-        atoms.set_cell(atoms.cell.array @ (np.eye(3) + t * strain), scale_atoms=True)
-
-    def slope(move: Callable[[Atoms, float], None]) -> float:
-        """By differences of fourth order."""
-        total = 0.0
-        for multiple, weight in ((1, 8), (-1, -8), (2, -1), (-2, 1)):
-            moved = atoms.copy()
-            move(moved, multiple * step)
-            total += weight * with_calculator(model, moved).get_potential_energy()
-        return total / (12 * step)
-
-    expected = {
-        displaced: -(before["forces"] * shift).sum(),
-        turned: -(before["magnetic_forces"] * shift).sum(),
-        strained: (before["stress"] * strain).sum() * atoms.get_volume(),
-    }
-    return {
-        move.__name__: abs(slope(move) / value - 1) for move, value in expected.items()
-    }
-
 
 SIZE: dict[str, object] = {"num_features": 3, "num_layers": 2, "radial_mlp_width": 8}
 
@@ -116,7 +79,8 @@ def test_symmetry(model: RunnableModel, name: str) -> None:
 
 
 def test_derivatives(model: RunnableModel) -> None:
-    assert max(directional_errors(model, structure()).values()) < 1e-7
+    errors = derivative_errors(SpinCalculator(model), structure())
+    assert max(errors.values()) < 1e-7
 
 
 def test_without_spin_orbit_coupling_spins_may_turn_alone() -> None:
@@ -145,27 +109,28 @@ def exchange(
 
 
 def test_exchange_turns_with_the_crystal_and_is_its_own_transpose() -> None:
-    trained = checkpoint()
-    model, atoms, op = runnable(), structure(), OPERATIONS["everything"]
+    trained, model, atoms = checkpoint(), runnable(), structure()
     network = trained.model.get_submodule("model.func.couplings")
 
-    def pairs(atoms: Atoms) -> dict[tuple[int, ...], Any]:
+    def pairs(atoms: Atoms) -> Couplings:
         """The mean of both directions, all that the energy depends on."""
         directed = exchange(model, network, atoms)
-        return {
+        mean = {
             (i, j, *shift): 0.5 * (tensor + directed[(j, i, *(-np.array(shift)))].T)
             for (i, j, *shift), tensor in directed.items()
         }
+        none = dict.fromkeys(mean, 0.0)
+        return Couplings(0.0, mean, none, np.zeros((len(atoms), 3, 3)))
 
-    before, after = pairs(atoms), pairs(op(atoms))
-    scale = max(np.abs(tensor).max() for tensor in before.values())
-    for (i, j, *shift), tensor in before.items():
-        turned = op.rotation @ tensor @ op.rotation.T  # two signs cancel
-        assert np.abs(after[i, j, *shift] - turned).max() < TOLERANCE * scale
-        back = before[(j, i, *(-np.array(shift)))]
-        assert np.abs(back - tensor.T).max() < TOLERANCE * scale
-    antisymmetric = max(np.abs(t - t.T).max() for t in before.values())
-    assert antisymmetric > 0.001 * scale  # there is a DM part to be right about
+    everything = Operation(
+        torch.from_numpy(ROTATION), inversion=True, time_reversal=True
+    )
+    errors = coupling_errors(pairs, atoms, everything)
+    assert max(errors.values()) < TOLERANCE
+    tensors = np.array(list(pairs(atoms).exchange.values()))
+    antisymmetric = np.abs(tensors - tensors.transpose(0, 2, 1)).max()
+    # there is a DM part to be right about
+    assert antisymmetric > 0.001 * np.abs(tensors).max()
 
 
 def test_what_the_heads_read_vanishes_at_the_cutoff_with_two_derivatives() -> None:

@@ -9,9 +9,9 @@ from ase.build import bulk
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from small_models import couplings
 from spinff.evaluation import evaluate
 from spinff.export import RunnableModel, load_model
+from spinff.testing import model_couplings
 
 REPOSITORY = Path(__file__).parents[1]
 POTENTIAL = REPOSITORY / "potentials" / "NiO" / "NiO.pth"
@@ -54,7 +54,7 @@ def test_the_dominant_exchange_is_antiferromagnetic_superexchange(
 ) -> None:
     atoms = crystal()
     by_shell: dict[float, list[float]] = {}
-    for (i, j, *shift), tensor in couplings(model, atoms).items():
+    for (i, j, *shift), tensor in model_couplings(model, atoms).exchange.items():
         vector = atoms.positions[j] - atoms.positions[i] + shift @ atoms.cell.array
         r = round(float(np.linalg.norm(vector)), 2)
         by_shell.setdefault(r, []).append(np.trace(tensor) / 3)
@@ -68,7 +68,7 @@ def test_the_dominant_exchange_is_antiferromagnetic_superexchange(
 
 def test_exchange_is_nearly_isotropic(model: RunnableModel) -> None:
     """The data are without spin–orbit coupling: D and Γ are what noise leaves."""
-    tensors = np.array(list(couplings(model, crystal()).values()))
+    tensors = np.array(list(model_couplings(model, crystal()).exchange.values()))
     isotropic = np.trace(tensors, axis1=1, axis2=2)[:, None, None] / 3 * np.eye(3)
     assert np.abs(tensors - isotropic).max() < 0.02 * np.abs(tensors).max()
 

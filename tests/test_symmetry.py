@@ -1,65 +1,40 @@
-"""Symmetry of whole models, and controls that show each check can fail.
+"""Symmetry of whole models, and controls on them that show each check can fail.
 
-A symmetry operation is a value (R, inversion, time reversal). Positions are polar and
-even under time reversal, spins axial and odd.
+The checks are those of ``spinff.testing``, whose own tests plant more faults.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from scipy.spatial.transform import Rotation
 
-from small_models import MODELS, Array, couplings, results, small_model, structure
+from small_models import MODELS, Array, results, small_model, structure
+from spinff.calculator import SpinCalculator
 from spinff.export import RunnableModel
+from spinff.irreps.operations import Operation
+from spinff.testing import (
+    Transformation,
+    coupling_errors,
+    derivative_errors,
+    equivariance_errors,
+    model_couplings,
+    spins_alone,
+    standard_transformations,
+)
 
 TOLERANCE = 1e-12
 
-
-@dataclass(frozen=True)
-class Operation:
-    """Proper rotation R, then inversion, then time reversal."""
-
-    rotation: Array
-    inversion: bool = False
-    time_reversal: bool = False
-
-    @property
-    def on_polar(self) -> Array:
-        return -self.rotation if self.inversion else self.rotation
-
-    @property
-    def on_spins(self) -> Array:
-        return -self.rotation if self.time_reversal else self.rotation
-
-    def __call__(self, atoms: Atoms) -> Atoms:
-        moved = moments_mapped(atoms, self.on_spins)
-        moved.set_cell(atoms.cell.array @ self.on_polar.T)
-        moved.positions = atoms.positions @ self.on_polar.T
-        return moved
+OPERATIONS = {
+    move.name: move for move in standard_transformations(spin_orbit_coupling=True)
+}
+ROTATION = OPERATIONS["rotation"].rotation
 
 
 def moments_mapped(atoms: Atoms, matrix: Array) -> Atoms:
     """The same atoms with all moments multiplied by a matrix."""
-    moved = atoms.copy()
-    moved.set_initial_magnetic_moments(atoms.get_initial_magnetic_moments() @ matrix.T)
-    return moved
-
-
-IDENTITY = np.eye(3)
-ROTATION = Rotation.random(random_state=3).as_matrix()
-MIRROR = Rotation.from_rotvec([0, 0, np.pi]).as_matrix()  # with inversion: z → −z
-OPERATIONS = {
-    "rotation": Operation(ROTATION),
-    "inversion": Operation(IDENTITY, inversion=True),
-    "reflection": Operation(MIRROR, inversion=True),
-    "rotation and inversion": Operation(ROTATION, inversion=True),
-    "time reversal": Operation(IDENTITY, time_reversal=True),
-    "everything": Operation(ROTATION, inversion=True, time_reversal=True),
-}
+    return Transformation("moments", spins=matrix)(atoms)
 
 
 def error(got: Array, expected: Array) -> float:
@@ -67,17 +42,13 @@ def error(got: Array, expected: Array) -> float:
     return float(np.abs(got - expected).max() / np.abs(expected).max())
 
 
-def equivariance_error(model: RunnableModel, atoms: Atoms, op: Operation) -> float:
+def equivariance_error(
+    model: RunnableModel, atoms: Atoms, move: Transformation
+) -> float:
     """Worst relative error of energy, forces, stress and magnetic forces."""
-    before, after = results(model, atoms), results(model, op(atoms))
-    polar = op.on_polar
-    return max(
-        error(after["energy"], before["energy"]),
-        error(after["energies"], before["energies"]),
-        error(after["forces"], before["forces"] @ polar.T),
-        error(after["stress"], polar @ before["stress"] @ polar.T),
-        error(after["magnetic_forces"], before["magnetic_forces"] @ op.on_spins.T),
-    )
+    errors = equivariance_errors(SpinCalculator(model), atoms, [move])[move.name]
+    assert set(errors) == {"energy", "energies", "forces", "stress", "magnetic_forces"}
+    return max(errors.values())
 
 
 @pytest.fixture(scope="module", params=MODELS)
@@ -86,55 +57,41 @@ def model(request: pytest.FixtureRequest) -> RunnableModel:
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-def test_operations_of_space_and_time(model: RunnableModel, name: str) -> None:
+def test_operations(model: RunnableModel, name: str) -> None:
     assert equivariance_error(model, structure(), OPERATIONS[name]) < TOLERANCE
 
 
 def test_time_reversal_is_exact_to_the_bit(model: RunnableModel) -> None:
     atoms = structure()
-    flipped = moments_mapped(atoms, -IDENTITY)
+    flipped = moments_mapped(atoms, -np.eye(3))
     assert results(model, flipped)["energy"] == results(model, atoms)["energy"]
 
 
-def test_translation(model: RunnableModel) -> None:
-    atoms = structure()
-    moved = atoms.copy()
-    moved.positions += [0.3, -1.7, 12.1]
-    before, after = results(model, atoms), results(model, moved)
-    for name in ("energy", "forces", "stress", "magnetic_forces"):
-        assert error(after[name], before[name]) < TOLERANCE
+@pytest.mark.parametrize("name", ["msenn", "msenn-no-soc"])
+def test_couplings_turn_with_the_crystal(name: str) -> None:
+    """J(Rr) = R J Rᵀ, J_ji = J_ijᵀ, A(Rr) = R A Rᵀ, tr A = 0."""
+    model = small_model(**MODELS[name])
+    everything = Operation(
+        torch.from_numpy(ROTATION), inversion=True, time_reversal=True
+    )
+    errors = coupling_errors(
+        lambda atoms: model_couplings(model, atoms), structure(), everything
+    )
+    assert max(errors.values()) < TOLERANCE, errors
 
 
-def test_permutation(model: RunnableModel) -> None:
-    atoms = structure()
-    order = np.random.default_rng(1).permutation(len(atoms))
-    before, after = results(model, atoms), results(model, atoms[order])
-    for name in ("energies", "forces", "magnetic_forces"):
-        assert error(after[name], before[name][order]) < TOLERANCE
+def test_there_is_a_relativistic_part_to_be_right_about() -> None:
+    couplings = model_couplings(small_model(), structure())
+    tensors = np.array(list(couplings.exchange.values()))
+    antisymmetric = tensors - tensors.transpose(0, 2, 1)
+    assert np.abs(antisymmetric).max() > 0.05 * np.abs(tensors).max()
+    assert np.abs(couplings.anisotropy).max() > 1e-3
 
 
-def test_exchange_turns_with_the_crystal_and_is_its_own_transpose() -> None:
-    model, atoms = small_model(), structure()
-    op = OPERATIONS["everything"]
-    before, after = couplings(model, atoms), couplings(model, op(atoms))
-    scale = max(np.abs(tensor).max() for tensor in before.values())
-    for (i, j, *shift), tensor in before.items():
-        turned = op.rotation @ tensor @ op.rotation.T  # two signs cancel
-        assert np.abs(after[i, j, *shift] - turned).max() < TOLERANCE * scale
-        back = before[(j, i, *(-np.array(shift)))]
-        assert np.abs(back - tensor.T).max() < TOLERANCE * scale
-    antisymmetric = max(np.abs(t - t.T).max() for t in before.values())
-    assert antisymmetric > 0.05 * scale  # there is a DM part to be right about
-
-
-def test_without_spin_orbit_coupling_spins_may_turn_alone() -> None:
-    model, atoms = small_model(**MODELS["ring-tenn-no-soc"]), structure()
-    before = results(model, atoms)
-    after = results(model, moments_mapped(atoms, ROTATION))
-    assert error(after["energy"], before["energy"]) < TOLERANCE
-    assert error(after["forces"], before["forces"]) < TOLERANCE
-    turned = before["magnetic_forces"] @ ROTATION.T
-    assert error(after["magnetic_forces"], turned) < TOLERANCE
+@pytest.mark.parametrize("name", ["msenn-no-soc", "ring-tenn-no-soc"])
+def test_without_spin_orbit_coupling_spins_may_turn_alone(name: str) -> None:
+    model = small_model(**MODELS[name])
+    assert equivariance_error(model, structure(), spins_alone()) < TOLERANCE
 
 
 # === controls: each check sees the fault it is there for ===
@@ -187,8 +144,6 @@ def test_control_a_field_on_the_spin_is_seen_by_time_reversal() -> None:
 
 
 def test_control_a_one_sided_gradient_is_seen_by_finite_differences() -> None:
-    from test_derivatives import magnetic_force_error
-
     class OneSided(torch.nn.Module):
         """Forgets that an edge acts on the neighbour's spin, too."""
 
@@ -202,4 +157,6 @@ def test_control_a_one_sided_gradient_is_seen_by_finite_differences() -> None:
 
     good = small_model()
     bad = RunnableModel(good.header, OneSided(good.module), good.device)  # type: ignore[arg-type]
-    assert magnetic_force_error(bad, structure()) > 0.1
+    errors = derivative_errors(SpinCalculator(bad), structure())
+    assert errors["magnetic_forces"] > 0.1
+    assert errors["forces"] < 1e-7

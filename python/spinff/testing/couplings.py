@@ -114,7 +114,7 @@ def coupling_errors(
     """
     move = transformation("operation", operation)
     before, after = couplings(atoms), couplings(move(atoms))
-    turn, sign = move.proper, -1 if operation.inversion else 1
+    turn, sign = move.rotation, -1 if operation.inversion else 1
     exchange, biquadratic, transpose = [], [], []
     for key, tensor in before.exchange.items():
         # the cell is turned, not inverted: an image lies the other way

@@ -81,7 +81,7 @@ def check_model(
         calculator: ASE calculator that reads moments (N, 3) in µB from
             ``get_initial_magnetic_moments`` and gives ``energy``, ``forces``,
             ``magnetic_forces`` and, better, ``stress`` and ``energies``.
-        atoms: a structure with noncollinear moments; small, as some hundred energies
+        atoms: a structure with noncollinear moments; small, as about a hundred energies
             are computed.
         spin_orbit_coupling: False for a model whose spins may turn alone, to check it.
         dtype: numbers the model computes with, ``float64`` or ``float32``.

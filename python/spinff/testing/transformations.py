@@ -32,7 +32,7 @@ class Transformation:
 
     name: str
     """For reports."""
-    proper: Array = field(default_factory=lambda: np.eye(3))
+    rotation: Array = field(default_factory=lambda: np.eye(3))
     """(3, 3) proper rotation of the lattice."""
     inversion: bool = False
     """Then r → −r."""
@@ -46,7 +46,7 @@ class Transformation:
     @property
     def polar(self) -> Array:
         """(3, 3) on positions and forces."""
-        return -self.proper if self.inversion else self.proper
+        return -self.rotation if self.inversion else self.rotation
 
     def order(self, count: int) -> NDArray[np.int64]:
         """New order of ``count`` atoms."""
@@ -59,7 +59,7 @@ class Transformation:
         moved = atoms[self.order(len(atoms))]
         moved.set_initial_magnetic_moments(moments_of(moved) @ self.spins.T)
         # the lattice of −a is that of a: the cell stays right-handed
-        moved.set_cell(moved.cell.array @ self.proper.T)
+        moved.set_cell(moved.cell.array @ self.rotation.T)
         moved.positions = moved.positions @ self.polar.T + self.shift
         return moved
 
@@ -74,7 +74,7 @@ class Transformation:
         if "energies" in results:
             expected["energies"] = results["energies"][order]
         if "stress" in results:
-            expected["stress"] = self.proper @ results["stress"] @ self.proper.T
+            expected["stress"] = self.rotation @ results["stress"] @ self.rotation.T
         return expected
 
 
@@ -82,7 +82,7 @@ def transformation(name: str, operation: Operation) -> Transformation:
     """An operation on everything: positions are polar, moments axial and T-odd."""
     return Transformation(
         name,
-        proper=operation.rotation.numpy(),
+        rotation=operation.rotation.numpy(),
         inversion=operation.inversion,
         spins=operation.on_axial_odd.numpy(),
     )
@@ -121,7 +121,7 @@ def standard_transformations(
         "inversion": Operation(identity, inversion=True),
         "reflection": Operation(half_turn, inversion=True),
         "time reversal": Operation(identity, time_reversal=True),
-        "all of these": Operation(turn, inversion=True, time_reversal=True),
+        "everything": Operation(turn, inversion=True, time_reversal=True),
     }
     moves = [transformation(name, value) for name, value in operations.items()]
     moves += [translation(), permutation(seed)]
