@@ -1,8 +1,8 @@
 """Irreps of spins and lattice turned independently: O(3) × (SO(3) × {1, T}).
 
-Without spin–orbit coupling the energy does not change when all spins are rotated and the
-lattice is not. A feature then carries two irreps, one for each rotation, and a tensor
-product couples each with its own Clebsch–Gordan coefficients.
+Without spin–orbit coupling the energy does not change when all spins are rotated and
+the lattice is not. A feature then carries two irreps, one for each rotation, and a
+tensor product couples each with its own Clebsch–Gordan coefficients.
 """
 
 from __future__ import annotations

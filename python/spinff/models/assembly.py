@@ -37,6 +37,7 @@ from spinff.nn import (
     MagneticForceLabelScale,
     MagneticForces,
     MomentLengths,
+    PairPotential,
     SpinsFromMoments,
     SpinTerms,
 )
@@ -199,6 +200,7 @@ def assemble(
     *,
     per_type_energy_shifts: float | dict[str, float],
     per_type_energy_scales: float | dict[str, float],
+    pair_potential: dict[str, list[float]] | None,
     do_derivatives: bool,
 ) -> ForceStressOutput:
     """The whole model around a geometry network."""
@@ -206,6 +208,13 @@ def assemble(
     modules |= _lattice_energy(
         hamiltonian, geometry, per_type_energy_scales, per_type_energy_shifts
     )
+    if pair_potential is not None:
+        modules["pair_potential"] = PairPotential(
+            type_names=list(hamiltonian.type_names),
+            coefficients=pair_potential,
+            polynomial_cutoff_p=geometry.polynomial_cutoff_p,
+            irreps_in=_last(modules).irreps_out,
+        )
     modules["magnetic_edges"] = MagneticEdges(
         list(hamiltonian.type_names),
         list(hamiltonian.magnetic_types),

@@ -6,6 +6,7 @@ from spinff.nn.label_scale import MagneticForceLabelScale
 from spinff.nn.magnet import GaussianEdgeEncoding, MagneticInteractions
 from spinff.nn.message_passing import EdgesFromNodes
 from spinff.nn.moment_length import MomentLengths
+from spinff.nn.pair_potential import PairPotential
 from spinff.nn.spin_terms import SpinTerms
 from spinff.nn.spins import (
     MagneticEdges,
@@ -27,6 +28,7 @@ __all__ = [
     "MagneticForces",
     "MagneticInteractions",
     "MomentLengths",
+    "PairPotential",
     "SpinTerms",
     "SpinsFromMoments",
     "TensorLayers",

@@ -6,8 +6,6 @@ from e3nn.util.jit import compile_mode
 from nequip.data import AtomicDataDict
 from nequip.nn.embedding import PolynomialCutoff
 
-from spinff import fields
-
 
 @compile_mode("script")
 class BesselBasis(torch.nn.Module):
@@ -31,7 +29,7 @@ class BesselBasis(torch.nn.Module):
 
 @compile_mode("script")
 class LinearBaseline(torch.nn.Module):
-    """c(r) = Σ_n c_n B_n(r) of each magnetic edge, by the types of its ends.
+    """c(r) = Σ_n c_n B_n(r) of edges, by the types of their ends.
 
     Fitted to the data before training (``SpinStatistics``) and not trained: the network
     alone starts three orders of magnitude below the exchange of an oxide, because an
@@ -60,9 +58,8 @@ class LinearBaseline(torch.nn.Module):
         self.register_buffer("table", _baseline_table(type_names, baseline or {}))
         self.basis = BesselBasis(self.table.size(1), polynomial_cutoff_p)
 
-    def forward(self, data: AtomicDataDict.Type) -> torch.Tensor:
-        """(M, 1) eV."""
-        edges = data[fields.MAGNETIC_EDGES_KEY]
+    def forward(self, data: AtomicDataDict.Type, edges: torch.Tensor) -> torch.Tensor:
+        """Of the edges with these indices (M,): (M, 1) eV."""
         edge_index = data[AtomicDataDict.EDGE_INDEX_KEY]
         types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
         centre = torch.index_select(edge_index[0], 0, edges)

@@ -56,7 +56,7 @@ class BiquadraticHead(GraphModuleMixin, torch.nn.Module):
         edges = data[fields.MAGNETIC_EDGES_KEY]
         scalars = torch.index_select(data[AtomicDataDict.EDGE_FEATURES_KEY], 0, edges)
         network = self.scale * self.mlp(scalars).to(torch.float64)
-        data[fields.BIQUADRATIC_KEY] = self.baseline(data) + network
+        data[fields.BIQUADRATIC_KEY] = self.baseline(data, edges) + network
         return data
 
 

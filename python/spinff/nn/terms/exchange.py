@@ -121,7 +121,7 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
             components = torch.cat([components, self._mixed(tensors, weights)], dim=1)
         exchange = torch.mm(components.to(torch.float64), self.to_cartesian)
         identity = torch.eye(3, dtype=exchange.dtype, device=exchange.device)
-        linear = self.baseline(data).unsqueeze(-1)  # (M, 1, 1)
+        linear = self.baseline(data, edges).unsqueeze(-1)  # (M, 1, 1)
         data[fields.EXCHANGE_KEY] = exchange.view(-1, 3, 3) + linear * identity
         return data
 
