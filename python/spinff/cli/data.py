@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from spinff.errors import SpinffError
 
 if TYPE_CHECKING:
+    from spinff.data.references import ReferenceHamiltonian
     from spinff.data.summary import Summary
 
 EXIT_BAD_DATA = 2
@@ -53,15 +54,50 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "forces of a built-in spin-lattice Hamiltonian as extended XYZ."
         ),
     )
-    generate.add_argument("name", metavar="NAME", help="the Hamiltonian: rocksalt")
     generate.add_argument(
-        "-n", "--frames", type=int, required=True, metavar="N", help="number of frames"
+        "name",
+        metavar="NAME",
+        help="the Hamiltonian, such as rocksalt or b20; a wrong name lists them all",
+    )
+    generate.add_argument(
+        "-n", "--frames", type=int, metavar="N", help="number of frames"
     )
     generate.add_argument(
         "--seed", type=int, default=0, metavar="S", help="random seed (default: 0)"
     )
+    sampling = generate.add_argument_group(
+        "what the frames are like", "the Hamiltonian's own choice where not given"
+    )
+    sampling.add_argument(
+        "--repeat",
+        type=int,
+        nargs=3,
+        metavar=("A", "B", "C"),
+        help="repetitions of the smallest cell",
+    )
+    sampling.add_argument(
+        "--displacement",
+        type=float,
+        metavar="SIGMA",
+        help="standard deviation of each coordinate in Å",
+    )
+    sampling.add_argument(
+        "--strain",
+        type=float,
+        metavar="SIGMA",
+        help="standard deviation of each entry of the symmetric strain",
+    )
+    sampling.add_argument(
+        "--disorder",
+        type=float,
+        metavar="D",
+        help="disorder of the moments, in the measure of the Hamiltonian's page",
+    )
+    generate.add_argument("-o", "--output", metavar="FILE", help="file to write")
     generate.add_argument(
-        "-o", "--output", required=True, metavar="FILE", help="file to write"
+        "--describe",
+        action="store_true",
+        help="print the terms and parameters of the Hamiltonian and write nothing",
     )
     generate.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -168,15 +204,24 @@ def _figure(value: float | None, unit: str, missing: int, of_what: str) -> str:
 
 
 def _generate(args: argparse.Namespace) -> int:
-    from spinff.data.extxyz import write_extxyz
     from spinff.data.references import reference
 
-    frames = reference(args.name).generate(args.frames, args.seed)
-    write_extxyz(Path(args.output), frames)
+    hamiltonian = reference(args.name)
+    if args.describe:
+        text = hamiltonian.describe()
+        record = {"name": args.name, "description": text}
+        print(json.dumps(record) if args.json else text)
+        return 0
+    for option, value in (("-n N", args.frames), ("-o FILE", args.output)):
+        if value is None:
+            raise SpinffError(
+                f"spinff data generate: {option} is missing, got nothing, expected the "
+                "number of frames and the file to write; add it, or --describe to only "
+                "read about the Hamiltonian"
+            )
     report = {
         "name": args.name,
-        "n_frames": len(frames),
-        "n_atoms": sum(len(frame) for frame in frames),
+        **_write_frames(hamiltonian, args),
         "seed": args.seed,
         "output": args.output,
     }
@@ -184,7 +229,37 @@ def _generate(args: argparse.Namespace) -> int:
         print(json.dumps(report))
     else:
         print(
-            f"{args.output}: {len(frames)} frames of {args.name}, "
-            f"{len(frames[0])} atoms each, seed {args.seed}"
+            f"{args.output}: {report['n_frames']} frames of {args.name}, "
+            f"{report['n_atoms'] // report['n_frames']} atoms each, seed {args.seed}"
         )
     return 0
+
+
+def _write_frames(
+    hamiltonian: ReferenceHamiltonian, args: argparse.Namespace
+) -> dict[str, int]:
+    """Makes and writes the frames, with a progress bar in a terminal."""
+    from tqdm import tqdm
+
+    from spinff.data.extxyz import write_extxyz
+
+    output = Path(args.output)
+    if not output.parent.is_dir():  # not after minutes of work
+        raise SpinffError(
+            f"{output}: cannot be written, got the folder '{output.parent}', expected "
+            "one that exists; create it or correct the path"
+        )
+    frames = hamiltonian.iterate(
+        args.frames,
+        args.seed,
+        None if args.repeat is None else tuple(args.repeat),
+        args.displacement,
+        args.strain,
+        args.disorder,
+    )
+    # disable=None: no bar where nobody watches; delay: nor for a short run.
+    shown = list(
+        tqdm(frames, args.name, args.frames, unit="frame", delay=2, disable=None)
+    )
+    write_extxyz(output, shown)
+    return {"n_frames": len(shown), "n_atoms": sum(len(frame) for frame in shown)}

@@ -15,6 +15,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, TypedDict, final
 
 import numpy as np
@@ -202,8 +203,8 @@ class ReferenceHamiltonian(ABC):
         """Labels of several frames, many at once; see ``evaluate``."""
         sizes = np.array([len(frame) for frame in frames])
         starts = _starts_of_batches(sizes)
-        labels = []
-        for first, last in zip(starts, [*starts[1:], len(frames)], strict=True):
+        labels: list[ReferenceLabels] = []
+        for first, last in pairwise([*starts, len(frames)]):
             labels += self._evaluate_batch(frames[first:last])
         return labels
 
