@@ -15,13 +15,14 @@ from nequip.data.transforms import (
 )
 from nequip.train import MetricsManager
 
-from small_models import TYPES, small_checkpoint
+from small_models import MODELS, TYPES, small_checkpoint
 from spinff import fields
 from spinff.data.dataset import frame_to_data
 from spinff.data.frames import make_frame
 from spinff.data.references import reference
 from spinff.errors import SpinffError
 from spinff.export import load_model
+from spinff.testing import check_file
 from spinff.training import LabelledInMeV, SpinLoss, SpinMetrics
 from spinff.training.run import train
 
@@ -298,10 +299,32 @@ def test_any_subset_of_the_terms_trains(name: str) -> None:
     assert values[-1] < values[0]
 
 
-def test_energy_alone_trains_a_model_without_derivatives() -> None:
+@pytest.mark.parametrize("name", ["msenn", "ring-tenn"])
+def test_energy_alone_trains_a_model_without_derivatives(name: str) -> None:
     loss = SpinLoss(coeffs={"energy": 1.0})
-    values = losses_of_steps(loss, rocksalt(), do_derivatives=False)
+    changes = MODELS[name] | {"do_derivatives": False}
+    values = losses_of_steps(loss, rocksalt(), **changes)
     assert values[-1] < values[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "terms"),
+    [
+        ("predicted", {"moment_length": 1.0}),
+        ("predicted", {"energy": 1.0, "torque": 1.0, "moment_length": 0.01}),
+        ("input", {"magnetic_forces_longitudinal": 1.0}),
+        ("input", {"magnetic_forces": 1.0, "magnetic_forces_longitudinal": 0.1}),
+    ],
+)
+def test_lengths_of_moments_train(name: str, terms: dict[str, float]) -> None:
+    values = losses_of_steps(SpinLoss(coeffs=terms), rocksalt(), **MODELS[name])
+    assert values[-1] < values[0]
+
+
+def test_the_length_of_a_fixed_moment_is_a_sentence() -> None:
+    loss = SpinLoss(coeffs={"moment_length": 1.0})
+    with pytest.raises(SpinffError, match=r"gives no moment_lengths.*predicted"):
+        losses_of_steps(loss, rocksalt())
 
 
 def test_forces_of_a_model_without_derivatives_are_a_sentence() -> None:
@@ -371,7 +394,10 @@ def test_a_run_on_labels_that_differ_between_frames(tmp_path: Path) -> None:
         "+training_module.val_metrics.coeffs.torque=null",
         "data.train_dataloader.batch_size=1",
     )
-    assert load_model(model).header.magnetic_types == ("Ni",)
+    report = check_file(model, dtype="float64")
+    assert report.passed, str(report)
+    batch = report["other frames of a batch"]
+    assert batch.errors == {"positions": 0.0, "moments": 0.0}
 
 
 def test_a_run_on_energies_alone(tmp_path: Path) -> None:
