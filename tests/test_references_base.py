@@ -94,10 +94,10 @@ def test_labels_do_not_depend_on_the_batch() -> None:
 
 
 def test_frames_come_as_they_are_ready() -> None:
-    step = BATCH_ATOMS // 2
-    frames = CHAIN.iterate(10**9, seed=0)
-    first = [next(frames) for _ in range(step + 1)]
-    again = CHAIN.generate(step + 1, seed=0)
+    repeat = (BATCH_ATOMS // 2, 1, 1)  # two frames in a batch
+    frames = CHAIN.iterate(10**9, 0, repeat)
+    first = [next(frames) for _ in range(3)]
+    again = CHAIN.generate(3, 0, repeat)
     for one, other in zip(first, again, strict=True):
         np.testing.assert_array_equal(one.positions, other.positions)
 
