@@ -480,7 +480,7 @@ def test_rank_without_atoms(tmp_path: Path) -> None:
 # === the provider of cheap fields: pair_style spin/allegro ===
 
 
-@pytest.mark.parametrize("save", [save_model, save_three_spins])
+@pytest.mark.parametrize("save", [save_model, save_message_passing])
 def test_spin_lattice_dynamics_conserves_energy(
     save: Callable[[Path], None], tmp_path: Path
 ) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from ase.build import bulk
 from e3nn.util.jit import script
 from numpy.typing import NDArray
 
+import test_magnet
+import test_message_passing
 from lammps_models import (
     CUTOFFS,
     MOMENT,
@@ -27,6 +30,7 @@ from lammps_tools import DeployedModel, LammpsRun, columns, run_lmp, write_data
 from small_models import MODELS, small_checkpoint
 from spinff.export import make_header, scriptable
 from spinff.header import TERMS
+from spinff.models import Checkpoint
 
 pytestmark = pytest.mark.lammps
 
@@ -213,9 +217,16 @@ def result_of(run: LammpsRun) -> Result:
 # === the models ===
 
 
+NETWORKS: dict[str, Callable[..., Checkpoint]] = {
+    **{kind: partial(small_checkpoint, **changes) for kind, changes in MODELS.items()},
+    "nequip": partial(test_message_passing.checkpoint, **MODELS["ring-tenn"]),
+    "magnet": test_magnet.checkpoint,
+}
+"""The small real networks, with random weights."""
+
+
 def save_network(path: Path, kind: str, dtype: str) -> None:
-    """One of the small real networks, with random weights."""
-    checkpoint = small_checkpoint(
+    checkpoint = NETWORKS[kind](
         model_dtype=dtype,
         moments={"Ni": MOMENT},
         r_max=R_MAX,
@@ -223,7 +234,6 @@ def save_network(path: Path, kind: str, dtype: str) -> None:
             name: dict(zip(TYPES, row, strict=True))
             for name, row in zip(TYPES, CUTOFFS, strict=True)
         },
-        **MODELS[kind],
     )
     text = make_header(checkpoint).to_json()
     module = script(scriptable(checkpoint), in_place=False)
@@ -307,6 +317,8 @@ def test_agrees_with_python(kind: str, name: str, nranks: int, tmp_path: Path) -
         ("ring-tenn-no-soc", "float64", "nio", (2,)),
         ("input", "float64", "nio", (1, 2, 4)),
         ("predicted", "float64", "nio", (1, 2, 4)),
+        ("nequip", "float64", "nio", (1,)),
+        ("magnet", "float64", "nio", (1,)),
     ],
 )
 def test_network_agrees_with_python_on_any_number_of_ranks(
@@ -319,7 +331,7 @@ def test_network_agrees_with_python_on_any_number_of_ranks(
 ) -> None:
     (tmp_path / "model.pth").symlink_to(network_file(kind, dtype))
     atoms = STRUCTURES[name]()
-    if kind == "input":
+    if kind in ("input", "magnet"):
         atoms = with_lengths(atoms)
     for nranks in numbers:
         assert_agreement(tmp_path / "model.pth", atoms, name, nranks, TOLERANCE[dtype])
