@@ -42,8 +42,8 @@ class Steps:
         digits with 10⁻ⁿ/h.
         """
         if dtype == "float32":
-            return cls(position=5e-3, strain=1e-3, moment=1e-2)
-        return cls(position=5e-4, strain=1e-4, moment=5e-4)
+            return cls(position=2e-3, strain=5e-4, moment=5e-3)
+        return cls(position=1e-4, strain=5e-5, moment=2e-4)
 
 
 def derivative_errors(

@@ -32,7 +32,7 @@ TOLERANCES: Final[dict[str, dict[str, float]]] = {
     "size": {"float64": 1e-12, "float32": 1e-4},
     "couplings": {"float64": 1e-12, "float32": 1e-4},
     # error of the five-point formula and noise of the energy over the step
-    "derivatives": {"float64": 1e-6, "float32": 5e-3},
+    "derivatives": {"float64": 1e-6, "float32": 2e-3},
     # curvature times the square of the step, and noise
     "cutoff": {"float64": 1e-6, "float32": 1e-3},
     "zero moment": {"float64": 1e-6, "float32": 5e-3},
