@@ -267,3 +267,13 @@ def test_command_refuses(
     assert main(["data", "generate", "rocksalt", *arguments]) == 2
     assert sentence in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+def test_a_data_set_of_some_labels(tmp_path: Path) -> None:
+    path = tmp_path / "energies.xyz"
+    command = ["data", "generate", "rocksalt", "-n", "1", "-o", str(path)]
+    assert main([*command, "--labels", "energy", "stress"]) == 0
+    atoms = read_frames(path)[0]
+    assert set(atoms.calc.results) == {"energy", "stress"}
+    assert MAGNETIC_FORCES_KEY not in atoms.arrays
+    assert MAGNETIC_MOMENTS_KEY in atoms.arrays

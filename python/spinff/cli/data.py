@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +12,13 @@ from typing import TYPE_CHECKING
 from spinff.errors import SpinffError
 
 if TYPE_CHECKING:
+    from ase import Atoms
+
     from spinff.data.references import ReferenceHamiltonian
     from spinff.data.summary import Summary
 
 EXIT_BAD_DATA = 2
+LABELS = ("energy", "forces", "stress", "magnetic_forces")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -92,6 +95,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="D",
         help="disorder of the moments, in the measure of the Hamiltonian's page",
+    )
+    generate.add_argument(
+        "--labels",
+        nargs="+",
+        choices=LABELS,
+        default=LABELS,
+        help="labels to write (default: all)",
     )
     generate.add_argument("-o", "--output", metavar="FILE", help="file to write")
     generate.add_argument(
@@ -235,6 +245,17 @@ def _generate(args: argparse.Namespace) -> int:
     return 0
 
 
+def _keep_labels(atoms: Atoms, labels: Sequence[str]) -> None:
+    """Drops the labels of a frame that are not asked for."""
+    from spinff.fields import MAGNETIC_FORCES_KEY
+
+    assert atoms.calc is not None
+    results = atoms.calc.results
+    atoms.calc.results = {name: results[name] for name in results if name in labels}
+    if MAGNETIC_FORCES_KEY not in labels:
+        atoms.arrays.pop(MAGNETIC_FORCES_KEY, None)
+
+
 def _write_frames(
     hamiltonian: ReferenceHamiltonian, args: argparse.Namespace
 ) -> dict[str, int]:
@@ -261,5 +282,7 @@ def _write_frames(
     shown = list(
         tqdm(frames, args.name, args.frames, unit="frame", delay=2, disable=None)
     )
+    for atoms in shown:
+        _keep_labels(atoms, args.labels)
     write_extxyz(output, shown)
     return {"n_frames": len(shown), "n_atoms": sum(len(frame) for frame in shown)}

@@ -105,7 +105,7 @@ def SpinAllegro(
         longitudinal_baseline: (type) -> a, b, c in eV, from ``SpinStatistics``.
         longitudinal_scale: eV, size of the network's part of a, b, c at the start.
         tenn_l_max: degree of the TENN's bond harmonics and tensors.
-        tenn_spin_l_max: degree of its spin harmonics.
+        tenn_spin_l_max: degree of its spin harmonics on neighbours.
         tenn_num_layers: its tensor products.
         tenn_num_scalar_features: width of its scalar track.
         tenn_num_tensor_features: channels of its tensor track.

@@ -90,7 +90,7 @@ class TENN(torch.nn.Module):
         spin_orbit_coupling: joint or separate rotations.
         lengths: whether |s| varies, and is a feature.
         l_max: degree of bond harmonics and of the tensors.
-        spin_l_max: degree of the spins' harmonics.
+        spin_l_max: degree of the neighbours' spin harmonics.
         num_layers: tensor products.
         num_scalar_features: width of the scalar track.
         num_tensor_features: channels of the tensor track.
@@ -138,14 +138,18 @@ class TENN(torch.nn.Module):
         self.bond_harmonics = o3.SphericalHarmonics(
             list(range(l_max + 1)), normalize=True, normalization="component"
         )
+        # of the centre to 2 at least: 𝒴_2(s_i) is two factors of s_i in one product,
+        # and costs a few components per atom, not per edge
+        centre_l_max = max(2, spin_l_max)
         self.spin_harmonics = o3.SphericalHarmonics(
-            list(range(1, spin_l_max + 1)), normalize=False, normalization="component"
+            list(range(1, centre_l_max + 1)), normalize=False, normalization="component"
         )
+        self._neighbour_dim = (spin_l_max + 1) ** 2 - 1
         basis, to_basis = edge_basis(l_max, spin_l_max, spin_orbit_coupling)
         self.register_buffer("to_basis", to_basis.to(self._dtype))
         centre: list[AnyIrrep] = [
             _spin_irrep(degree, spin_orbit_coupling)
-            for degree in range(1, spin_l_max + 1)
+            for degree in range(1, centre_l_max + 1)
         ]
 
         # === the geometry's tensors that only spin–orbit coupling lets in ===
@@ -257,7 +261,7 @@ class TENN(torch.nn.Module):
         """Y_L(r̂_ij) ⊗ (1, 𝒴_l'(s_j)), coupled (M, dim)."""
         vectors = torch.index_select(data[AtomicDataDict.EDGE_VECTORS_KEY], 0, edges)
         bond = self.bond_harmonics(vectors).to(self._dtype)  # (M, bond dim)
-        spin = torch.index_select(harmonics, 0, neighbour)
+        spin = torch.index_select(harmonics, 0, neighbour)[:, : self._neighbour_dim]
         spin = torch.cat([torch.ones_like(spin[:, :1]), spin], dim=1)
         return torch.mm(
             (bond.unsqueeze(2) * spin.unsqueeze(1)).flatten(1), self.to_basis
