@@ -256,7 +256,7 @@ void PairSpinAllegro::check_message_passing() {
         error->all(FLERR,
                    "{}: the {} model passes messages between atoms, further than the ghost atoms "
                    "of a rank reach, got {} MPI ranks, expected 1; run on one rank, or use a "
-                   "strictly local model (MSENN, SpinAllegro)",
+                   "strictly local model (SpinAllegro)",
                    who, header.model_class, comm->nprocs);
     }
     if (atom->map_style == Atom::MAP_NONE) {

@@ -140,7 +140,7 @@ def deployed(tmp_path: Path) -> Path:
 def test_info_table(deployed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["info", str(deployed)]) == 0
     shown = capsys.readouterr().out
-    for fragment in ("MSENN", "Ni 1.278", "cutoffs of O (Å)", "Ni 4, O 3.2", "0.824"):
+    for fragment in ("SpinAllegro", "Ni 1.278", "cutoffs of O (Å)", "Ni 4, O 3.2", "0.824"):
         assert fragment in shown
 
 
@@ -167,7 +167,11 @@ def save_checkpoint(path: Path, **changes: object) -> Path:
     import torch
 
     info = {"versions": {"nequip": "0.19.1", "spinff.nequip_extension": None}}
-    model = {"_target_": "spinff.models.MSENN", "r_max": 5.0, "heads": {"width": 8}}
+    model = {
+        "_target_": "spinff.models.SpinAllegro",
+        "r_max": 5.0,
+        "heads": {"width": 8},
+    }
     state = {"model.sole_model.w": torch.zeros(4, 5), "ema.w": torch.ones(1)}
     content = {
         "epoch": 3,

@@ -28,7 +28,7 @@ HEADER: dict[str, Any] = {
     "nequip_version": "0.19.1",
     "allegro_version": "0.8.3",
     "e3nn_version": "0.6.0",
-    "model_class": "MSENN",
+    "model_class": "SpinAllegro",
     "strictly_local": True,
     "terms": ["lattice", "exchange"],
     "spin_orbit_coupling": True,

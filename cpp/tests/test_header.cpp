@@ -14,7 +14,7 @@ namespace {
 const std::string good = R"({
   "format": "spinff-deployed-model", "format_version": 2, "backend": "torchscript",
   "spinff_version": "0.1.0", "torch_version": "2.13.0", "nequip_version": "0.19.1",
-  "allegro_version": "0.8.3", "e3nn_version": "0.6.0", "model_class": "MSENN", "strictly_local": true,
+  "allegro_version": "0.8.3", "e3nn_version": "0.6.0", "model_class": "SpinAllegro", "strictly_local": true,
   "terms": ["lattice", "exchange", "biquadratic"], "spin_orbit_coupling": true,
   "moment_mode": "fixed", "type_names": ["O", "Ni"], "magnetic_types": ["Ni"],
   "moments": {"Ni": 1.278}, "r_max": 5.0, "cutoffs": [[3.2, 4.0], [4.5, 5.0]],

@@ -21,7 +21,7 @@ HEADER_NAME: Final = "spinff.json"
 FORMAT: Final = "spinff-deployed-model"
 FORMAT_VERSION: Final = 2
 BACKENDS: Final = ("torchscript",)
-MODEL_CLASSES: Final = ("MSENN", "SpinAllegro", "SpinNequIP", "MagNet")
+MODEL_CLASSES: Final = ("SpinAllegro", "SpinNequIP", "MagNet")
 TERMS: Final = (
     "lattice",
     "exchange",

@@ -24,7 +24,7 @@ struct ModelHeader {
     std::string nequip_version;
     std::string allegro_version;
     std::string e3nn_version;
-    std::string model_class;        ///< "MSENN", "SpinAllegro", "SpinNequIP" or "MagNet"
+    std::string model_class;        ///< "SpinAllegro", "SpinNequIP" or "MagNet"
     bool strictly_local = false;    ///< an atom's energy depends on its neighbours alone
     std::vector<std::string> terms; ///< words of `known_terms`, "lattice" first
     bool spin_orbit_coupling = false;
