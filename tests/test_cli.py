@@ -140,7 +140,13 @@ def deployed(tmp_path: Path) -> Path:
 def test_info_table(deployed: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.main(["info", str(deployed)]) == 0
     shown = capsys.readouterr().out
-    for fragment in ("SpinAllegro", "Ni 1.278", "cutoffs of O (Å)", "Ni 4, O 3.2", "0.824"):
+    for fragment in (
+        "SpinAllegro",
+        "Ni 1.278",
+        "cutoffs of O (Å)",
+        "Ni 4, O 3.2",
+        "0.824",
+    ):
         assert fragment in shown
 
 

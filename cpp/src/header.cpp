@@ -228,8 +228,7 @@ ModelHeader parse_header(const std::string &text, const std::string &who) {
     header.nequip_version = reader.text("nequip_version");
     header.allegro_version = reader.text("allegro_version");
     header.e3nn_version = reader.text("e3nn_version");
-    header.model_class =
-        reader.one_of("model_class", {"SpinAllegro", "SpinNequIP", "MagNet"});
+    header.model_class = reader.one_of("model_class", {"SpinAllegro", "SpinNequIP", "MagNet"});
     header.strictly_local = reader.boolean("strictly_local");
     header.terms = reader.terms();
     header.spin_orbit_coupling = reader.boolean("spin_orbit_coupling");
