@@ -725,3 +725,16 @@ def test_a_ligands_small_moment_carries_no_label_where_it_is_no_magnetic_type() 
     assert torch.isfinite(labels[0]).all() and torch.isnan(labels[1]).all()
     lengths = on_nickel[fields.MOMENT_LENGTHS_KEY].view(-1)
     assert lengths[0] == 1.5 and torch.isnan(lengths[1])
+
+
+def test_vasps_stress_is_read_where_it_is_named(tmp_path: Path) -> None:
+    """VASP's sign is positive for a cell that pushes outwards; 1 kB is 0.1 GPa."""
+    atoms = Atoms("Fe", cell=np.eye(3) * 2.6, pbc=True)
+    atoms.arrays["magnetic_moments"] = np.array([[0.0, 0.0, 2.0]])
+    atoms.info["stress_kB"] = np.diag([100.0, 200.0, 300.0])
+    path = tmp_path / "vasp.xyz"
+    ase.io.write(path, atoms, format="extxyz")
+    frame = read_frames(path, keys={"stress_kB": "stress_kB"})[0]
+    gigapascal = -_label(frame, "stress") / ase.units.GPa
+    np.testing.assert_allclose(gigapascal, np.diag([10.0, 20.0, 30.0]), rtol=1e-6)
+    assert "stress" not in read_frames(path)[0].calc.results

@@ -155,7 +155,7 @@ FIELDS: Final[tuple[FieldSpec, ...]] = (
         "",
         "1e",
         "odd",
-        "s_i that the terms depend on: e_i = m_i/|m_i|, or, where lengths matter, "
+        "s_i that the terms depend on: the direction of m_i, or, where lengths matter, "
         "m_i over the reference length of the species",
     ),
     FieldSpec(

@@ -23,3 +23,6 @@ MU_B: Final[float] = _SI["_hbar"] / (2 * _SI["_me"])
 
 G_ELECTRON: Final[float] = 2.00231930436256
 """Magnitude of the electron g factor, CODATA 2018 (ase.units does not hold it)."""
+
+KILOBAR: Final[float] = 1e8 / _SI["_e"] * 1e-30
+"""eV/Å³."""

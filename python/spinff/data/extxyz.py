@@ -10,7 +10,7 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import NDArray
 
-from spinff.data.frames import make_frame, virial_to_stress
+from spinff.data.frames import make_frame, vasp_stress, virial_to_stress
 from spinff.data.keys import EXTXYZ_ALIASES, check_chosen_found, resolve
 from spinff.errors import SpinffError
 
@@ -93,6 +93,8 @@ def _frame(
     energy = values.pop("energy", None)
     if "virial" in values:
         values["stress"] = virial_to_stress(who, image, values.pop("virial"))
+    if "stress_kB" in values:
+        values["stress"] = vasp_stress(who, values.pop("stress_kB"))
     return make_frame(
         who, image, energy=None if energy is None else _number(who, energy), **values
     )

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from spinff.errors import SpinffError
 from spinff.fields import MAGNETIC_FORCES_KEY, MAGNETIC_MOMENTS_KEY
+from spinff.units import KILOBAR
 
 Array = NDArray[np.float64]
 
@@ -178,6 +179,21 @@ def virial_to_stress(who: str, atoms: Atoms, virial: NDArray[np.generic]) -> Arr
             "virial or give the cell"
         )
     return -array.reshape(3, 3) / atoms.get_volume()
+
+
+def vasp_stress(who: str, kilobar: NDArray[np.generic]) -> Array:
+    """Stress in eV/Å³ with ASE's sign from VASP's in kB, positive under compression.
+
+    Raises:
+        SpinffError: if there are not nine entries.
+    """
+    array = _numbers(who, "stress", np.asarray(kilobar))
+    if array.size != 9:
+        raise SpinffError(
+            f"{who}: stress_kB has the wrong shape, got {array.shape}, expected nine "
+            "numbers in kB; correct the entry"
+        )
+    return -KILOBAR * array.reshape(3, 3)
 
 
 def check_species(who: str, atoms: Atoms, type_names: Sequence[str] | None) -> None:

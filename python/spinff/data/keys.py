@@ -18,7 +18,10 @@ QUANTITIES: Final[tuple[str, ...]] = (
     "forces",
     "stress",
     "virial",
+    "stress_kB",
 )
+# quantities that say the same in different units and signs
+STRESSES: Final[tuple[str, ...]] = ("stress", "virial", "stress_kB")
 
 EXTXYZ_ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "moments": (
@@ -47,6 +50,8 @@ EXTXYZ_ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "forces": ("forces", "force"),
     "stress": ("stress",),
     "virial": ("virial",),
+    # read only where keys names it: "kB" in a name does not say whose sign it has
+    "stress_kB": (),
 }
 
 DEEPMD_ALIASES: Final[dict[str, tuple[str, ...]]] = {
@@ -56,6 +61,7 @@ DEEPMD_ALIASES: Final[dict[str, tuple[str, ...]]] = {
     "forces": ("force",),
     "stress": (),
     "virial": ("virial",),
+    "stress_kB": (),
 }
 
 
@@ -77,8 +83,8 @@ def resolve(
         Name per quantity; a quantity that is not there is left out.
 
     Raises:
-        SpinffError: if two names of one quantity are there, or both a stress and a
-            virial, and the user chose neither.
+        SpinffError: if two names of one quantity are there, or a stress in two forms,
+            and the user chose neither.
     """
     found: dict[str, str] = {}
     for quantity in QUANTITIES:
@@ -88,11 +94,12 @@ def resolve(
             raise _ambiguous(who, quantity, here)
         if here:
             found[quantity] = here[0]
-    if "stress" in found and "virial" in found:
-        chosen = [q for q in ("stress", "virial") if q in keys]
+    forms = [quantity for quantity in STRESSES if quantity in found]
+    if len(forms) > 1:
+        chosen = [quantity for quantity in forms if quantity in keys]
         if len(chosen) != 1:
-            raise _ambiguous(who, "stress", [found["stress"], found["virial"]])
-        del found["virial" if chosen == ["stress"] else "stress"]
+            raise _ambiguous(who, "stress", [found[quantity] for quantity in forms])
+        found = {q: n for q, n in found.items() if q not in forms or q in chosen}
     return found
 
 
