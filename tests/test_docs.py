@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from spinff.cli.main import COMMANDS
+from spinff.training.config import check_config
 
 REPOSITORY = Path(__file__).parents[1]
 FOLDERS = ("docs", "potentials", "examples")
@@ -45,3 +46,12 @@ def test_readme_starts_with_the_two_commands_and_names_the_others() -> None:
     assert second.split()[:2] == ["make", "test"]
     for command in COMMANDS:
         assert f"spinff {command}" in text
+
+
+@pytest.mark.parametrize(
+    "path",
+    sorted((REPOSITORY / "examples").rglob("*.yaml")),
+    ids=lambda p: f"{p.parent.name}-{p.stem}",
+)
+def test_every_example_is_a_configuration(path: Path) -> None:
+    check_config(path)

@@ -123,6 +123,11 @@ def test_a_gpu_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
         train(CONFIG, tmp_path / "gpu", ["trainer.accelerator=gpu"])
 
 
+def test_an_override_of_a_key_that_is_not_there_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SpinffError, match=r"hydra cannot apply one.*\+KEY=VALUE"):
+        train(CONFIG, tmp_path / "run", ["trainer.max_steps=3"])
+
+
 def test_train_prints_its_result_as_json(frames: Path, tmp_path: Path) -> None:
     done = spinff(
         "train",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from hydra.errors import ConfigCompositionException
 from omegaconf import OmegaConf
 
 from spinff.errors import SpinffError
@@ -144,5 +145,12 @@ def _own_error(error: BaseException) -> BaseException:
     while cause is not None:
         if isinstance(cause, SpinffError):
             return cause
+        if isinstance(cause, ConfigCompositionException):
+            reason = str(cause).splitlines()[0].rstrip(".")
+            return SpinffError(
+                f"overrides: hydra cannot apply one, got '{reason}', expected "
+                "KEY=VALUE for a key of the configuration, or +KEY=VALUE for a new "
+                "one; correct the override"
+            )
         cause = cause.__cause__
     return error
