@@ -19,6 +19,7 @@ from spinff import fields
 from spinff.irreps import TIrrep, TIrreps
 from spinff.nn import _keys
 from spinff.nn.terms.baseline import LinearBaseline
+from spinff.nn.terms.pairs import pair_spins
 
 SPIN = TIrrep("1eo")
 
@@ -154,13 +155,8 @@ class ExchangeEnergy(torch.nn.Module):
 
     def forward(self, data: AtomicDataDict.Type) -> torch.Tensor:
         """(N, 1) eV."""
-        spins = data[fields.SPINS_KEY]
-        edge_index = data[AtomicDataDict.EDGE_INDEX_KEY]
-        edges = data[fields.MAGNETIC_EDGES_KEY]
-        centre = torch.index_select(edge_index[0], 0, edges)
-        neighbour = torch.index_select(edge_index[1], 0, edges)
-        s_i = torch.index_select(spins, 0, centre)
-        s_j = torch.index_select(spins, 0, neighbour)
+        centre, s_i, s_j = pair_spins(data)
+        num_atoms = data[fields.SPINS_KEY].size(0)
         j_s_j = torch.matmul(data[fields.EXCHANGE_KEY], s_j.unsqueeze(-1)).squeeze(-1)
         energy = 0.5 * (s_i * j_s_j).sum(-1, keepdim=True)
-        return scatter(energy, centre, dim=0, dim_size=spins.size(0))
+        return scatter(energy, centre, dim=0, dim_size=num_atoms)

@@ -24,6 +24,7 @@ from nequip.data import AtomicDataDict
 from nequip.nn import GraphModuleMixin, ScalarMLPFunction, scatter
 
 from spinff import fields
+from spinff.nn.terms.pairs import pair_spins
 
 
 @compile_mode("script")
@@ -75,10 +76,7 @@ class RingEnergy(torch.nn.Module):
     def forward(self, data: AtomicDataDict.Type) -> torch.Tensor:
         """(N, 1) eV."""
         spins = data[fields.SPINS_KEY]
-        edge_index = data[AtomicDataDict.EDGE_INDEX_KEY]
-        edges = data[fields.MAGNETIC_EDGES_KEY]
-        centre = torch.index_select(edge_index[0], 0, edges)
-        s_j = torch.index_select(spins, 0, torch.index_select(edge_index[1], 0, edges))
+        centre, _, s_j = pair_spins(data)
         weighted = data[fields.RING_KEY].unsqueeze(-1) * s_j.unsqueeze(1)  # (M, 2c, 3)
         sums = scatter(weighted, centre, dim=0, dim_size=spins.size(0))
         p, q = sums.chunk(2, dim=1)  # (N, c, 3) each
