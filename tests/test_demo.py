@@ -125,18 +125,29 @@ def test_the_model_is_compared_pair_by_pair() -> None:
 
     def one_sided(
         edge_vectors: torch.Tensor, edge_index: torch.Tensor, *_: torch.Tensor
-    ) -> tuple[None, torch.Tensor, None]:
+    ) -> tuple[torch.Tensor, ...]:
         """Twice the true tensor on i→j with i < j, and nothing on j→i."""
         magnetic = _[1]
         distances = torch.cdist(edge_vectors[magnetic], torch.from_numpy(exact.vectors))
         tensors = 2 * torch.from_numpy(exact.tensors)[distances.argmin(1)]
         i, j = edge_index[:, magnetic]
-        return None, torch.where((i < j)[:, None, None], tensors, 0.0), None
+        exchange = torch.where((i < j)[:, None, None], tensors, 0.0)
+        atoms = len(_[0])
+        return (
+            torch.zeros(atoms),
+            exchange,
+            torch.zeros(len(exchange), 1),
+            torch.zeros(atoms, 3, 3),
+        )
 
     header = parse_header(
         json.dumps(lammps_models.header(cutoffs=[[5.0] * 2] * 2)), "test"
     )
-    model = SimpleNamespace(header=header, module=SimpleNamespace(couplings=one_sided))
+    model = SimpleNamespace(
+        header=header,
+        module=SimpleNamespace(couplings=one_sided),
+        device=torch.device("cpu"),
+    )
     result = couplings.compare(model, hamiltonian, [frame, frame])
     assert len(result.distance) == 2 * len(exact.pairs)
     assert len(np.unique(result.pairs[:, 0])) == 16
