@@ -42,7 +42,12 @@ from test_symmetry import (
     moments_mapped,
 )
 
-SIZE: dict[str, object] = {"num_features": 3, "num_layers": 2, "radial_mlp_width": 8}
+SIZE: dict[str, object] = {
+    "num_features": 3,
+    "num_layers": 2,
+    "radial_mlp_width": 8,
+    "relativistic_scale": 500.0,  # its tensors are smaller than those of SpinAllegro
+}
 
 
 def checkpoint(**changes: object) -> Checkpoint:
@@ -145,9 +150,14 @@ def test_what_the_heads_read_vanishes_at_the_cutoff_with_two_derivatives() -> No
         trimer.positions[2] = [0, 0, distance]
         data = network(graph_data(model, trimer))
         index = data[AtomicDataDict.EDGE_INDEX_KEY].T.tolist().index([0, 2])
+        pair = data[fields.MAGNETIC_EDGES_KEY].tolist().index(index)
         return {
-            key: float(data[key][index].detach().abs().max())
-            for key in (AtomicDataDict.EDGE_FEATURES_KEY, _keys.EDGE_TENSORS_KEY)
+            key: float(data[key][row].detach().abs().max())
+            for key, row in (
+                (AtomicDataDict.EDGE_FEATURES_KEY, index),
+                (_keys.PAIR_SCALARS_KEY, pair),
+                (_keys.PAIR_TENSORS_KEY, pair),
+            )
         }
 
     near, nearer = largest(4.0 - 4e-3), largest(4.0 - 2e-3)

@@ -14,6 +14,7 @@ import yaml
 
 from small_models import structure
 from spinff.data import SpinDataModule
+from spinff.data.references.cri3 import cri3_pairs
 from spinff.data.references.rocksalt import Rocksalt
 from spinff.errors import SpinffError
 from spinff.export import load_model
@@ -351,6 +352,26 @@ def test_energies_alone_give_the_exchange_and_not_the_lattice(tmp_path: Path) ->
     ase.io.write(tmp_path / "energies.xyz", frames)
     fit = fitted_exchange(statistics(tmp_path / "energies.xyz"), np.array([4.17]))
     assert fit[0] == pytest.approx(0.018, rel=0.15)
+
+
+def test_terms_that_are_not_asked_for_have_no_baseline(frames: Path) -> None:
+    results = statistics(frames, terms=[])
+    for name in ("exchange", "biquadratic", "longitudinal"):
+        assert results[f"{name}_baseline"] == {}
+
+
+def test_forces_that_are_not_central_do_not_spoil_the_exchange(tmp_path: Path) -> None:
+    """The exchange of cri3 depends on bond angles: J(r) has no such forces."""
+    magnet = cri3_pairs()
+    frames = magnet.generate(60, seed=1, displacement=0.003)
+    for atoms in frames:
+        del atoms.arrays["magnetic_forces"]
+        atoms.symbols = ["Ni" if symbol == "Cr" else "O" for symbol in atoms.symbols]
+    ase.io.write(tmp_path / "frames.xyz", frames)
+    results = statistics(tmp_path / "frames.xyz", terms=["exchange", "biquadratic"])
+    first = fitted_exchange(results, np.array([3.965]))[0]
+    # with a weight for each component of a force it is −5.1 meV
+    assert first == pytest.approx(-4.52e-3, rel=0.1)
 
 
 def test_landau_coefficients_come_back_from_moments_of_any_length(

@@ -30,7 +30,7 @@ from nequip.nn import (
 from spinff import fields
 from spinff.errors import SpinffError
 from spinff.header import MOMENT_MODES, TERMS
-from spinff.irreps import TIrrep, TIrreps
+from spinff.irreps import TIrreps
 from spinff.nn import (
     TENN,
     MagneticEdges,
@@ -40,6 +40,7 @@ from spinff.nn import (
     PairPotential,
     SpinsFromMoments,
     SpinTerms,
+    _keys,
 )
 from spinff.nn.terms import (
     AnisotropyEnergy,
@@ -156,11 +157,15 @@ class SpinHamiltonian:
 
     @property
     def tensor_irreps(self) -> TIrreps:
-        """Irreps that the geometry's network has to give on its edges."""
-        relativistic = self.spin_orbit_coupling and {"exchange", "tenn"} & {*self.terms}
-        if not relativistic and "anisotropy" in self.terms:
-            return TIrreps([(1, TIrrep("0ee")), (1, TIrrep("2ee"))])
-        return exchange_irreps(bool(relativistic))
+        """Irreps of the tensors that its terms read on the magnetic edges."""
+        return exchange_irreps(
+            self.spin_orbit_coupling and bool({"exchange", "tenn"} & {*self.terms})
+        )
+
+    @property
+    def reads_pairs(self) -> bool:
+        """Whether a term reads features of the magnetic edges."""
+        return bool({*self.terms} - {"anisotropy", "longitudinal"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,22 +173,18 @@ class Geometry:
     """The network over species and positions, as the heads need to know it."""
 
     modules: dict[str, GraphModuleMixin]
-    """In order; the last leaves edge scalars and, if wanted, edge tensors."""
-    tensor_irreps: TIrreps
-    """Of the edge tensors."""
+    """In order; the last leaves edge scalars."""
+    pair_features: Callable[[dict[str, Irreps]], GraphModuleMixin]
+    """Of the irreps before it makes the module that adds the scalars and tensors of the
+    magnetic edges, from which couplings and the TENN are read."""
     num_tensor_features: int
-    """Their channels."""
+    """Channels of those tensors."""
     avg_num_neighbors: float
     """Of an atom in the training data."""
     polynomial_cutoff_p: float
     """Power of the cutoff polynomial."""
     mlp: dict[str, Any]
     """Depth, width and nonlinearity of every MLP."""
-
-    @property
-    def irreps_out(self) -> dict[str, Irreps]:
-        """What the last module leaves."""
-        return list(self.modules.values())[-1].irreps_out
 
 
 def moment_inputs() -> dict[str, str | None]:
@@ -205,8 +206,20 @@ def assemble(
 ) -> ForceStressOutput:
     """The whole model around a geometry network."""
     modules = dict(geometry.modules)
+    modules["magnetic_edges"] = MagneticEdges(
+        list(hamiltonian.type_names),
+        list(hamiltonian.magnetic_types),
+        irreps_in=_last(modules).irreps_out,
+    )
+    if hamiltonian.reads_pairs:
+        # before the lattice energy: allegro's sum over edges overwrites node features
+        modules["pair_features"] = geometry.pair_features(_last(modules).irreps_out)
     modules |= _lattice_energy(
-        hamiltonian, geometry, per_type_energy_scales, per_type_energy_shifts
+        hamiltonian,
+        geometry,
+        per_type_energy_scales,
+        per_type_energy_shifts,
+        _last(modules).irreps_out,
     )
     if pair_potential is not None:
         modules["pair_potential"] = PairPotential(
@@ -215,11 +228,6 @@ def assemble(
             polynomial_cutoff_p=geometry.polynomial_cutoff_p,
             irreps_in=_last(modules).irreps_out,
         )
-    modules["magnetic_edges"] = MagneticEdges(
-        list(hamiltonian.type_names),
-        list(hamiltonian.magnetic_types),
-        irreps_in=_last(modules).irreps_out,
-    )
     for name in SPIN_TERMS:
         if name in hamiltonian.terms and name != "tenn":
             head = _head(name, hamiltonian, geometry, _last(modules).irreps_out)
@@ -307,6 +315,7 @@ def _lattice_energy(
     geometry: Geometry,
     scales: float | dict[str, float],
     shifts: float | dict[str, float],
+    irreps_in: dict[str, Irreps],
 ) -> dict[str, GraphModuleMixin]:
     """Readout of the spin-independent energy of each atom."""
     type_names = list(hamiltonian.type_names)
@@ -314,7 +323,7 @@ def _lattice_energy(
         output_dim=1,
         field=AtomicDataDict.EDGE_FEATURES_KEY,
         out_field=AtomicDataDict.EDGE_ENERGY_KEY,
-        irreps_in=geometry.irreps_out,
+        irreps_in=irreps_in,
         **geometry.mlp,
     )
     edge_sum = EdgewiseReduce(
@@ -359,21 +368,18 @@ def _head(
         "magnetic_types": list(h.magnetic_types),
         "avg_num_neighbors": geometry.avg_num_neighbors,
     }
-    tensors = {
-        "tensor_irreps": geometry.tensor_irreps,
-        "num_tensor_features": geometry.num_tensor_features,
-    }
     if name == "exchange":
         return ExchangeHead(
             baseline=h.exchange_baseline,
             scale=h.exchange_scale,
             relativistic_scale=h.relativistic_scale,
-            **tensors,
+            tensor_irreps=h.tensor_irreps,
+            num_tensor_features=geometry.num_tensor_features,
             **of_pairs,
             **common,
         )
     if name == "anisotropy":
-        return AnisotropyHead(scale=h.anisotropy_scale, **tensors, **of_atoms, **common)
+        return AnisotropyHead(scale=h.anisotropy_scale, **of_atoms, **common)
     if name == "biquadratic":
         return BiquadraticHead(
             baseline=h.biquadratic_baseline,
@@ -410,7 +416,7 @@ def _spin_terms(
         if name in h.terms and name != "tenn"
     }
     if "tenn" in h.terms:
-        tenn = _tenn(h, geometry)
+        tenn = _tenn(h, geometry, irreps_in)
         terms["tenn"] = tenn
     modules: dict[str, GraphModuleMixin] = {"terms": SpinTerms(terms, irreps_in)}
     if h.moment_mode == "predicted":
@@ -425,8 +431,8 @@ def _spin_terms(
     return SequentialGraphNetwork(modules)
 
 
-def _tenn(h: SpinHamiltonian, geometry: Geometry) -> TENN:
-    scalars = geometry.irreps_out[AtomicDataDict.EDGE_FEATURES_KEY]
+def _tenn(h: SpinHamiltonian, geometry: Geometry, irreps_in: dict[str, Irreps]) -> TENN:
+    scalars = irreps_in[_keys.PAIR_SCALARS_KEY]
     return TENN(
         type_names=list(h.type_names),
         magnetic_types=list(h.magnetic_types),
@@ -437,7 +443,7 @@ def _tenn(h: SpinHamiltonian, geometry: Geometry) -> TENN:
         num_layers=h.tenn_num_layers,
         num_scalar_features=h.tenn_num_scalar_features,
         num_tensor_features=h.tenn_num_tensor_features,
-        geometry_irreps=geometry.tensor_irreps,
+        geometry_irreps=h.tensor_irreps,
         num_geometry_scalars=scalars.num_irreps,
         num_geometry_channels=geometry.num_tensor_features,
         avg_num_neighbors=h.avg_num_magnetic_neighbors,

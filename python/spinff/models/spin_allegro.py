@@ -15,10 +15,11 @@ from nequip.data import AtomicDataDict
 from nequip.model import model_builder
 from nequip.nn import ForceStressOutput, ScalarMLP
 from nequip.nn.embedding import EdgeLengthNormalizer
+from nequip.nn.embedding.utils import cutoff_partialdict_to_tensor
 
 from spinff.irreps import TIrrep, TIrreps
 from spinff.models.assembly import Geometry, SpinHamiltonian, assemble, moment_inputs
-from spinff.nn import AllegroLayers
+from spinff.nn import AllegroLayers, BondEnvironment
 
 
 @model_builder
@@ -36,8 +37,8 @@ def SpinAllegro(
     spin_orbit_coupling: bool,
     exchange_baseline: dict[str, list[float]] | None = None,
     exchange_scale: float = 0.02,
-    relativistic_scale: float = 1.0,
-    anisotropy_scale: float = 1.0,
+    relativistic_scale: float = 0.02,
+    anisotropy_scale: float = 0.01,
     biquadratic_baseline: dict[str, list[float]] | None = None,
     biquadratic_scale: float = 0.002,
     ring_channels: int = 4,
@@ -96,7 +97,7 @@ def SpinAllegro(
             all spins turn alone.
         exchange_baseline: coefficients of the linear J(r), from ``SpinStatistics``.
         exchange_scale: eV, size of the network's part of J at the start.
-        relativistic_scale: eV, multiplies D and Γ; edge tensors are about 1e-3.
+        relativistic_scale: eV, multiplies D and Γ; a tenth of it is usual at the start.
         anisotropy_scale: eV, multiplies A.
         biquadratic_baseline: coefficients of the linear K(r), from ``SpinStatistics``.
         biquadratic_scale: eV, size of the network's part of K at the start.
@@ -164,7 +165,7 @@ def SpinAllegro(
         r_max=r_max,
         per_edge_type_cutoff=per_edge_type_cutoff,
         tensor_irreps=_tensor_irreps(l_max, parity),
-        tensor_irreps_out=hamiltonian.tensor_irreps,
+        pair_tensor_irreps=hamiltonian.tensor_irreps,
         l_max=l_max,
         num_layers=num_layers,
         num_scalar_features=num_scalar_features,
@@ -206,7 +207,7 @@ def _allegro(
     r_max: float,
     per_edge_type_cutoff: dict[str, Any] | None,
     tensor_irreps: TIrreps,
-    tensor_irreps_out: TIrreps,
+    pair_tensor_irreps: TIrreps,
     l_max: int,
     num_layers: int,
     num_scalar_features: int,
@@ -246,7 +247,6 @@ def _allegro(
         num_scalar_features=num_scalar_features,
         num_tensor_features=num_tensor_features,
         tensor_irreps=tensor_irreps,
-        tensor_irreps_out=tensor_irreps_out,
         avg_num_neighbors=avg_num_neighbors,
         mlp_kwargs=mlp,
         irreps_in=tensor_embed.irreps_out,
@@ -259,7 +259,17 @@ def _allegro(
             "tensor_embed": tensor_embed,
             "layers": layers,
         },
-        tensor_irreps=tensor_irreps_out,
+        pair_features=lambda irreps_in: BondEnvironment(
+            cutoffs=cutoff_partialdict_to_tensor(
+                per_edge_type_cutoff or {}, type_names, r_max
+            ),
+            num_tensor_features=num_tensor_features,
+            tensor_irreps=pair_tensor_irreps,
+            num_bessels=num_bessels,
+            polynomial_cutoff_p=polynomial_cutoff_p,
+            avg_num_neighbors=avg_num_neighbors,
+            irreps_in=irreps_in,
+        ),
         num_tensor_features=num_tensor_features,
         avg_num_neighbors=avg_num_neighbors,
         polynomial_cutoff_p=polynomial_cutoff_p,

@@ -22,7 +22,7 @@ from nequip.nn.embedding import (
 
 from spinff.irreps import TIrreps
 from spinff.models.assembly import Geometry, SpinHamiltonian, assemble, moment_inputs
-from spinff.nn import EdgesFromNodes
+from spinff.nn import EdgesFromNodes, PairsFromNodes
 
 
 @model_builder
@@ -41,7 +41,7 @@ def SpinNequIP(
     exchange_baseline: dict[str, list[float]] | None = None,
     exchange_scale: float = 0.02,
     relativistic_scale: float = 1.0,
-    anisotropy_scale: float = 1.0,
+    anisotropy_scale: float = 0.01,
     biquadratic_baseline: dict[str, list[float]] | None = None,
     biquadratic_scale: float = 0.002,
     ring_channels: int = 4,
@@ -96,7 +96,7 @@ def SpinNequIP(
         spin_orbit_coupling: see ``SpinAllegro``.
         exchange_baseline: see ``SpinAllegro``.
         exchange_scale: see ``SpinAllegro``.
-        relativistic_scale: see ``SpinAllegro``.
+        relativistic_scale: eV, multiplies D and Γ; the tensors are about 1e-3.
         anisotropy_scale: see ``SpinAllegro``.
         biquadratic_baseline: see ``SpinAllegro``.
         biquadratic_scale: see ``SpinAllegro``.
@@ -237,14 +237,16 @@ def _nequip(
     )
     modules["edges"] = EdgesFromNodes(
         num_scalar_features=num_scalar_features,
-        num_tensor_features=num_tensor_features,
-        tensor_irreps=tensor_irreps,
         mlp_kwargs=mlp,
         irreps_in=modules[f"layer_{num_layers}"].irreps_out,
     )
     return Geometry(
         modules=modules,
-        tensor_irreps=tensor_irreps,
+        pair_features=lambda irreps_in: PairsFromNodes(
+            num_tensor_features=num_tensor_features,
+            tensor_irreps=tensor_irreps,
+            irreps_in=irreps_in,
+        ),
         num_tensor_features=num_tensor_features,
         avg_num_neighbors=avg_num_neighbors,
         polynomial_cutoff_p=polynomial_cutoff_p,

@@ -1,10 +1,11 @@
 """Layers and heads."""
 
 from spinff.nn.allegro import AllegroLayers
+from spinff.nn.bonds import BondEnvironment
 from spinff.nn.contraction import EnvironmentContraction
 from spinff.nn.label_scale import MagneticForceLabelScale
 from spinff.nn.magnet import GaussianEdgeEncoding, MagneticInteractions
-from spinff.nn.message_passing import EdgesFromNodes
+from spinff.nn.message_passing import EdgesFromNodes, PairsFromNodes
 from spinff.nn.moment_length import MomentLengths
 from spinff.nn.pair_potential import PairPotential
 from spinff.nn.spin_terms import SpinTerms
@@ -20,6 +21,7 @@ from spinff.nn.tensor_layers import TensorLayers
 __all__ = [
     "TENN",
     "AllegroLayers",
+    "BondEnvironment",
     "EdgesFromNodes",
     "EnvironmentContraction",
     "GaussianEdgeEncoding",
@@ -29,6 +31,7 @@ __all__ = [
     "MagneticInteractions",
     "MomentLengths",
     "PairPotential",
+    "PairsFromNodes",
     "SpinTerms",
     "SpinsFromMoments",
     "TensorLayers",

@@ -5,7 +5,9 @@ A module of their own: TorchScript knows constants only as attributes of a modul
 
 from typing import Final
 
-# (E, channels × dim) edge tensors after the last Allegro layer, channel-major
-EDGE_TENSORS_KEY: Final[str] = "edge_tensors"
+# (M, features) scalars of the magnetic edges that couplings are read from
+PAIR_SCALARS_KEY: Final[str] = "pair_scalars"
+# (M, channels × dim) their tensors, channel-major
+PAIR_TENSORS_KEY: Final[str] = "pair_tensors"
 # (M, features) scalars of the TENN's magnetic edges, for heads that read them
 TENN_SCALARS_KEY: Final[str] = "tenn_scalars"

@@ -14,6 +14,7 @@ from e3nn.util.jit import compile_mode
 from nequip.data import AtomicDataDict
 from nequip.nn import GraphModuleMixin, ScalarMLPFunction
 
+from spinff import fields
 from spinff.errors import SpinffError
 from spinff.irreps import TIrreps
 from spinff.irreps.layers import Linear, TensorProduct
@@ -79,19 +80,15 @@ def even_irreps(irreps: Irreps) -> TIrreps:
 
 @compile_mode("script")
 class EdgesFromNodes(GraphModuleMixin, torch.nn.Module):
-    """Scalars and tensors of directed edges i→j from the features h of both atoms.
+    """Scalars of directed edges i→j from the features h of both atoms.
 
         scalars = c(r) MLP[h_i(0e), h_j(0e), B(r)]
-        tensors = mix[(U h_i + V h_j) ⊗ Y(r̂)]
 
-    c is the cutoff polynomial, B the radial basis; the weights of the paths in ⊗ are
-    linear in the scalars. An edge and its reverse differ; the energy of a pair is the
-    mean of both.
+    c is the cutoff polynomial, B the radial basis. An edge and its reverse differ; the
+    energy of a pair is the mean of both.
 
     Args:
         num_scalar_features: width of the scalars.
-        num_tensor_features: channels of the tensors.
-        tensor_irreps: of each channel.
         mlp_kwargs: of ``ScalarMLPFunction``.
         irreps_in: of the module before.
     """
@@ -100,9 +97,71 @@ class EdgesFromNodes(GraphModuleMixin, torch.nn.Module):
         self,
         *,
         num_scalar_features: int,
+        mlp_kwargs: dict[str, Any],
+        irreps_in: dict[str, Irreps],
+    ) -> None:
+        """Build."""
+        super().__init__()
+        self._init_irreps(
+            irreps_in=irreps_in,
+            required_irreps_in=[
+                AtomicDataDict.NODE_FEATURES_KEY,
+                AtomicDataDict.EDGE_EMBEDDING_KEY,
+                AtomicDataDict.EDGE_CUTOFF_KEY,
+            ],
+            irreps_out={
+                AtomicDataDict.EDGE_FEATURES_KEY: Irreps(
+                    [(num_scalar_features, (0, 1))]
+                ),
+            },
+        )
+        nodes = even_irreps(self.irreps_in[AtomicDataDict.NODE_FEATURES_KEY])
+        num_node_scalars = nodes.count("0ee")
+        embedding = self.irreps_in[AtomicDataDict.EDGE_EMBEDDING_KEY].num_irreps
+        self.pick_scalars = Linear(nodes, [(num_node_scalars, "0ee")])
+        self.scalar_mlp = ScalarMLPFunction(
+            input_dim=2 * num_node_scalars + embedding,
+            output_dim=num_scalar_features,
+            **mlp_kwargs,
+        )
+
+    def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
+        """Add EDGE_FEATURES (E, width)."""
+        node_scalars = self.pick_scalars(data[AtomicDataDict.NODE_FEATURES_KEY])
+        edge_index = data[AtomicDataDict.EDGE_INDEX_KEY]
+        inputs = torch.cat(
+            [
+                torch.index_select(node_scalars, 0, edge_index[0]),
+                torch.index_select(node_scalars, 0, edge_index[1]),
+                data[AtomicDataDict.EDGE_EMBEDDING_KEY],
+            ],
+            dim=1,
+        )
+        scalars = data[AtomicDataDict.EDGE_CUTOFF_KEY] * self.scalar_mlp(inputs)
+        data[AtomicDataDict.EDGE_FEATURES_KEY] = scalars
+        return data
+
+
+@compile_mode("script")
+class PairsFromNodes(GraphModuleMixin, torch.nn.Module):
+    """Scalars and tensors of magnetic edges from the features h of both atoms.
+
+        scalars = those of the edge
+        tensors = mix[(U h_i + V h_j) ⊗ Y(r̂)]
+
+    The weights of the paths in ⊗ are linear in the scalars.
+
+    Args:
+        num_tensor_features: channels of the tensors.
+        tensor_irreps: of each channel.
+        irreps_in: of the module before.
+    """
+
+    def __init__(
+        self,
+        *,
         num_tensor_features: int,
         tensor_irreps: TIrreps,
-        mlp_kwargs: dict[str, Any],
         irreps_in: dict[str, Irreps],
     ) -> None:
         """Build; SpinffError if an irrep cannot be reached from those of the nodes."""
@@ -114,56 +173,33 @@ class EdgesFromNodes(GraphModuleMixin, torch.nn.Module):
             required_irreps_in=[
                 AtomicDataDict.NODE_FEATURES_KEY,
                 AtomicDataDict.EDGE_ATTRS_KEY,
-                AtomicDataDict.EDGE_EMBEDDING_KEY,
-                AtomicDataDict.EDGE_CUTOFF_KEY,
+                AtomicDataDict.EDGE_FEATURES_KEY,
             ],
-            irreps_out={
-                AtomicDataDict.EDGE_FEATURES_KEY: Irreps(
-                    [(num_scalar_features, (0, 1))]
-                ),
-                _keys.EDGE_TENSORS_KEY: out.e3,
-            },
+        )
+        scalars = self.irreps_in[AtomicDataDict.EDGE_FEATURES_KEY]
+        self.irreps_out.update(
+            {_keys.PAIR_SCALARS_KEY: scalars, _keys.PAIR_TENSORS_KEY: out.e3}
         )
         nodes = even_irreps(self.irreps_in[AtomicDataDict.NODE_FEATURES_KEY])
         bonds = even_irreps(self.irreps_in[AtomicDataDict.EDGE_ATTRS_KEY])
-        self.num_node_scalars = nodes.count("0ee")
-        embedding = self.irreps_in[AtomicDataDict.EDGE_EMBEDDING_KEY].num_irreps
-        self.pick_scalars = Linear(nodes, [(self.num_node_scalars, "0ee")])
-        self.scalar_mlp = ScalarMLPFunction(
-            input_dim=2 * self.num_node_scalars + embedding,
-            output_dim=num_scalar_features,
-            **mlp_kwargs,
-        )
         self.of_centre = Linear(nodes, nodes)
         self.of_neighbour = Linear(nodes, nodes)
         self.product = WeightedProduct(nodes, bonds, out)
         self.path_weights = ScalarMLPFunction(
-            input_dim=num_scalar_features, output_dim=self.product.num_weights
+            input_dim=scalars.num_irreps, output_dim=self.product.num_weights
         )
         self._dims = [ir.dim for ir in tensor_irreps.irreps()]
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
-        """Add EDGE_FEATURES (E, width) and EDGE_TENSORS (E, channels·dim)."""
+        """Add PAIR_SCALARS (M, width) and PAIR_TENSORS (M, channels·dim)."""
+        edges = data[fields.MAGNETIC_EDGES_KEY]
         features = data[AtomicDataDict.NODE_FEATURES_KEY]
-        centre = data[AtomicDataDict.EDGE_INDEX_KEY][0]
-        neighbour = data[AtomicDataDict.EDGE_INDEX_KEY][1]
-        node_scalars = self.pick_scalars(features)
-        inputs = torch.cat(
-            [
-                torch.index_select(node_scalars, 0, centre),
-                torch.index_select(node_scalars, 0, neighbour),
-                data[AtomicDataDict.EDGE_EMBEDDING_KEY],
-            ],
-            dim=1,
-        )
-        scalars = data[AtomicDataDict.EDGE_CUTOFF_KEY] * self.scalar_mlp(inputs)
-        ends = torch.index_select(self.of_centre(features), 0, centre)
-        ends = ends + torch.index_select(self.of_neighbour(features), 0, neighbour)
-        blocks = self.product.mix(
-            self.product(
-                ends, data[AtomicDataDict.EDGE_ATTRS_KEY], self.path_weights(scalars)
-            )
-        )
+        edge_index = torch.index_select(data[AtomicDataDict.EDGE_INDEX_KEY], 1, edges)
+        scalars = torch.index_select(data[AtomicDataDict.EDGE_FEATURES_KEY], 0, edges)
+        bonds = torch.index_select(data[AtomicDataDict.EDGE_ATTRS_KEY], 0, edges)
+        ends = torch.index_select(self.of_centre(features), 0, edge_index[0])
+        ends = ends + torch.index_select(self.of_neighbour(features), 0, edge_index[1])
+        blocks = self.product.mix(self.product(ends, bonds, self.path_weights(scalars)))
         # from one block for each irrep to one for each channel
         start = 0
         by_channel = []
@@ -171,6 +207,6 @@ class EdgesFromNodes(GraphModuleMixin, torch.nn.Module):
             block = blocks.narrow(1, start, self.channels * dim)
             by_channel.append(block.reshape(-1, self.channels, dim))
             start += self.channels * dim
-        data[AtomicDataDict.EDGE_FEATURES_KEY] = scalars
-        data[_keys.EDGE_TENSORS_KEY] = torch.cat(by_channel, dim=2).flatten(1)
+        data[_keys.PAIR_SCALARS_KEY] = scalars
+        data[_keys.PAIR_TENSORS_KEY] = torch.cat(by_channel, dim=2).flatten(1)
         return data

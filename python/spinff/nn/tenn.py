@@ -5,8 +5,8 @@ of them — is a function of features that know how they turn and whether they c
 sign under time reversal (SpinGNN++, Yu et al., Phys. Rev. B 110, 104427, Sec. II C).
 The layers are Allegro's over the edges between magnetic atoms, with T-graded irreps in
 every product; only scalars even under inversion and time reversal become energy, so
-E(r, −s) = E(r, s) to the bit. What ligands do comes through the edge scalars and
-tensors of the network over geometry, which ran before.
+E(r, −s) = E(r, s) to the bit. What ligands do comes through the scalars and tensors
+that the network over geometry, which ran before, has for each magnetic edge.
 """
 
 # no postponed annotations: TorchScript reads those of buffers as they stand
@@ -229,13 +229,13 @@ class TENN(torch.nn.Module):
 
         spins = data[fields.SPINS_KEY]
         harmonics = self.spin_harmonics(spins).to(self._dtype)  # (N, spin dim)
-        scalars = torch.index_select(data[AtomicDataDict.EDGE_FEATURES_KEY], 0, edges)
+        scalars = data[_keys.PAIR_SCALARS_KEY]
         if self.lengths is not None:
             scalars = scalars * self.lengths(spins, centre, neighbour)
         basis = self._edge_basis(data, edges, neighbour, harmonics)
         tensors = self.edge_weighter(basis, self.edge_weights(scalars))
         if self.geometry_components.size(0) > 0:
-            tensors = torch.cat([tensors, self._geometry_tensors(data, edges)], dim=-1)
+            tensors = torch.cat([tensors, self._geometry_tensors(data)], dim=-1)
         centre_tensors = self.centre_weighter(
             torch.index_select(harmonics, 0, atoms),
             torch.index_select(
@@ -267,12 +267,11 @@ class TENN(torch.nn.Module):
             (bond.unsqueeze(2) * spin.unsqueeze(1)).flatten(1), self.to_basis
         )
 
-    def _geometry_tensors(
-        self, data: AtomicDataDict.Type, edges: torch.Tensor
-    ) -> torch.Tensor:
+    def _geometry_tensors(self, data: AtomicDataDict.Type) -> torch.Tensor:
         """1ee and 2ee of the geometry, mixed to this network's channels (M, u, dim)."""
-        tensors = torch.index_select(data[_keys.EDGE_TENSORS_KEY], 0, edges)
-        tensors = tensors.view(-1, self._geometry_channels, self._geometry_dim)
+        tensors = data[_keys.PAIR_TENSORS_KEY].view(
+            -1, self._geometry_channels, self._geometry_dim
+        )
         tensors = torch.index_select(tensors, 2, self.geometry_components)
         return torch.einsum("euk,uv->evk", tensors, self.geometry_mixing)
 

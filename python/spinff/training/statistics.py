@@ -89,10 +89,10 @@ class SpinStatistics:
     neighbours of a magnetic atom; ``forces_rms`` eV/Å; ``moments`` (species -> mean
     length, µB); ``exchange_baseline`` and ``biquadratic_baseline`` (pair ->
     coefficients of J(r) and K(r), eV), ``longitudinal_baseline`` (species -> a, b, c,
-    eV), each if the term is asked for; ``pair_potential`` (pair of any species ->
-    coefficients of V(r), eV); ``magnetic_force_scale`` (per data set: species -> label
-    / derivative); ``per_atom_energy_mean`` eV without the terms of the spins, and
-    ``per_atom_energy_shift`` eV without the pair potential either.
+    eV), each empty unless the term is asked for; ``pair_potential`` (pair of any
+    species -> coefficients of V(r), eV); ``magnetic_force_scale`` (per data set:
+    species -> label / derivative); ``per_atom_energy_mean`` eV without the terms of the
+    spins, and ``per_atom_energy_shift`` eV without the pair potential either.
 
     Magnetic forces, where there are any, determine the terms of the spins, and energies
     their scale; otherwise energies and forces determine all.
@@ -292,6 +292,10 @@ class SpinStatistics:
             "magnetic_force_scale": [
                 dict.fromkeys(self.magnetic_types, 1.0 / ratio) for _ in range(num_sets)
             ],
+            # terms that are not asked for have no baseline
+            "exchange_baseline": {},
+            "biquadratic_baseline": {},
+            "longitudinal_baseline": {},
         }
         parts = coefficients.split(self.model.sizes)
         for kind, part in zip(self.model.kinds, parts, strict=True):
@@ -326,7 +330,10 @@ def _fit(
 ) -> torch.Tensor:
     """Coefficients (C,) from energies and forces, the first of them given or free.
 
-    Energies and forces weigh by one over the mean square that the fit leaves of each.
+    Energies and forces count alike, and each weighs by one over what the fit leaves of
+    it. That is the error of a linear model, not noise: labels of every atom and
+    direction must not drown those of a frame, or J(r) takes what it can of forces that
+    are not central, and is wrong in energy by as much as it explains.
     """
     known = x.new_zeros(0) if spin is None else spin
     free = x.size(1) - len(known)
@@ -338,7 +345,7 @@ def _fit(
         vector = torch.zeros_like(forces.vector)
         for labels in (energies, forces):
             if labels.count > 0 and labels.square > 0:
-                weight = 1.0 / labels.residual(coefficients)
+                weight = 1.0 / (labels.count * labels.residual(coefficients))
                 matrix = matrix + weight * labels.matrix
                 vector = vector + weight * labels.vector
         start = len(known)

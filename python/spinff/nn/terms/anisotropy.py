@@ -6,28 +6,27 @@ with moments of any length, the longitudinal term's).
 
 # no postponed annotations: TorchScript reads those of buffers as they stand
 import torch
-from e3nn.o3 import Irreps
+from e3nn.o3 import Irreps, SphericalHarmonics
 from e3nn.util.jit import compile_mode
 from nequip.data import AtomicDataDict
 from nequip.nn import GraphModuleMixin, ScalarMLPFunction, scatter
 
 from spinff import fields
-from spinff.irreps import TIrrep, TIrreps
-from spinff.irreps._spin_space import slices
-from spinff.nn import _keys
+from spinff.irreps import TIrreps
 from spinff.nn.terms.exchange import cartesian_basis
 
 
 @compile_mode("script")
 class AnisotropyHead(GraphModuleMixin, torch.nn.Module):
-    """A of every magnetic atom: 2e tensors summed over all edges of the atom.
+    """A_i = Σ_k w_ik Y_2(r̂_ik) over all neighbours k, of every magnetic atom.
+
+    The weights are functions of the edge scalars, which know the whole environment of
+    i: with five or more neighbours in general positions that is any 2e tensor.
 
     Args:
         type_names: all types of the model.
         magnetic_types: those that carry a moment; other atoms get zero.
-        scale: eV; multiplies the tensors, which are about 1e-3.
-        tensor_irreps: of the edge tensors; 2ee is among them.
-        num_tensor_features: channels of the edge tensors.
+        scale: eV; size of A at the start.
         avg_num_neighbors: normalises the sum.
         mlp_hidden_layers_width: of the readout MLP.
         irreps_in: of the module before.
@@ -42,8 +41,6 @@ class AnisotropyHead(GraphModuleMixin, torch.nn.Module):
         type_names: list[str],
         magnetic_types: list[str],
         scale: float,
-        tensor_irreps: TIrreps,
-        num_tensor_features: int,
         avg_num_neighbors: float,
         mlp_hidden_layers_width: int,
         irreps_in: dict[str, Irreps],
@@ -52,25 +49,19 @@ class AnisotropyHead(GraphModuleMixin, torch.nn.Module):
         super().__init__()
         self._init_irreps(
             irreps_in=irreps_in,
-            required_irreps_in=[
-                AtomicDataDict.EDGE_FEATURES_KEY,
-                _keys.EDGE_TENSORS_KEY,
-            ],
+            required_irreps_in=[AtomicDataDict.EDGE_FEATURES_KEY],
             irreps_out={fields.ANISOTROPY_KEY: None},
         )
-        self.channels = num_tensor_features
-        irreps = list(tensor_irreps.irreps())
-        block = slices(irreps)[irreps.index(TIrrep("2ee"))]
-        self._tensor_dim, self._start = tensor_irreps.dim, int(block.start)
-        self._norm = float(scale) * (num_tensor_features * avg_num_neighbors) ** -0.5
+        self._norm = float(scale) * float(avg_num_neighbors) ** -0.5
         self.mlp = ScalarMLPFunction(
             input_dim=self.irreps_in[AtomicDataDict.EDGE_FEATURES_KEY].num_irreps,
-            output_dim=num_tensor_features,
+            output_dim=1,
             hidden_layers_depth=1,
             hidden_layers_width=mlp_hidden_layers_width,
         )
-        # beside the MLP's, as those of D and Γ in the exchange
-        self.tensor_weights = torch.nn.Parameter(torch.zeros(num_tensor_features))
+        self.harmonics = SphericalHarmonics(
+            [2], normalize=True, normalization="component"
+        )
         self.register_buffer(
             "is_magnetic", torch.tensor([name in magnetic_types for name in type_names])
         )
@@ -83,13 +74,10 @@ class AnisotropyHead(GraphModuleMixin, torch.nn.Module):
         magnetic = torch.index_select(self.is_magnetic, 0, types)
         edges = torch.nonzero(torch.index_select(magnetic, 0, centre)).view(-1)
         scalars = torch.index_select(data[AtomicDataDict.EDGE_FEATURES_KEY], 0, edges)
-        tensors = torch.index_select(data[_keys.EDGE_TENSORS_KEY], 0, edges)
-        tensors = tensors.view(-1, self.channels, self._tensor_dim)
-        tensors = tensors.narrow(2, self._start, 5)
-        weights = self.mlp(scalars) + self.tensor_weights  # (E, channels)
-        components = self._norm * (weights.unsqueeze(-1) * tensors).sum(1)
+        vectors = torch.index_select(data[AtomicDataDict.EDGE_VECTORS_KEY], 0, edges)
+        weights = self._norm * self.mlp(scalars).to(torch.float64)  # (E, 1)
         components = scatter(
-            components.to(torch.float64),
+            weights * self.harmonics(vectors),
             torch.index_select(centre, 0, edges),
             dim=0,
             dim_size=types.size(0),

@@ -9,6 +9,7 @@ from nequip.data import AtomicDataDict
 from nequip.nn import GraphModuleMixin, ScalarMLPFunction, scatter
 
 from spinff import fields
+from spinff.nn import _keys
 from spinff.nn.terms.baseline import LinearBaseline
 from spinff.nn.terms.pairs import pair_spins
 
@@ -41,12 +42,12 @@ class BiquadraticHead(GraphModuleMixin, torch.nn.Module):
         self.scale = float(scale)
         self._init_irreps(
             irreps_in=irreps_in,
-            required_irreps_in=[AtomicDataDict.EDGE_FEATURES_KEY],
+            required_irreps_in=[_keys.PAIR_SCALARS_KEY],
             irreps_out={fields.BIQUADRATIC_KEY: None},
         )
         self.baseline = LinearBaseline(type_names, baseline, polynomial_cutoff_p)
         self.mlp = ScalarMLPFunction(
-            input_dim=self.irreps_in[AtomicDataDict.EDGE_FEATURES_KEY].num_irreps,
+            input_dim=self.irreps_in[_keys.PAIR_SCALARS_KEY].num_irreps,
             output_dim=1,
             hidden_layers_depth=1,
             hidden_layers_width=mlp_hidden_layers_width,
@@ -55,7 +56,7 @@ class BiquadraticHead(GraphModuleMixin, torch.nn.Module):
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add BIQUADRATIC (M, 1), eV, of MAGNETIC_EDGES (M,)."""
         edges = data[fields.MAGNETIC_EDGES_KEY]
-        scalars = torch.index_select(data[AtomicDataDict.EDGE_FEATURES_KEY], 0, edges)
+        scalars = data[_keys.PAIR_SCALARS_KEY]
         network = self.scale * self.mlp(scalars).to(torch.float64)
         data[fields.BIQUADRATIC_KEY] = self.baseline(data, edges) + network
         return data

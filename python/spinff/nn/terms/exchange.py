@@ -73,24 +73,21 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
         self.irreps = tensor_irreps
         self._init_irreps(
             irreps_in=irreps_in,
-            required_irreps_in=[
-                AtomicDataDict.EDGE_FEATURES_KEY,
-                _keys.EDGE_TENSORS_KEY,
-            ],
+            required_irreps_in=[_keys.PAIR_SCALARS_KEY, _keys.PAIR_TENSORS_KEY],
             irreps_out={fields.EXCHANGE_KEY: None},
         )
         self.baseline = LinearBaseline(type_names, baseline, polynomial_cutoff_p)
         # one output for J_iso, and one per channel for each of D and Γ
         self._num_tensors = len(self.irreps) - 1
         self.mlp = ScalarMLPFunction(
-            input_dim=self.irreps_in[AtomicDataDict.EDGE_FEATURES_KEY].num_irreps,
+            input_dim=self.irreps_in[_keys.PAIR_SCALARS_KEY].num_irreps,
             output_dim=1 + self._num_tensors * num_tensor_features,
             hidden_layers_depth=1,
             hidden_layers_width=mlp_hidden_layers_width,
         )
         # D and Γ have weights beside the MLP's: the tensors themselves vanish at the
         # cutoff, and a product of two small numbers would take thousands of steps to
-        # train. relativistic_scale meets the size of edge tensors, about 1e-3.
+        # train
         self.relativistic_scale = float(relativistic_scale)
         self.tensor_weights = torch.nn.Parameter(
             torch.zeros(self._num_tensors * num_tensor_features)
@@ -113,13 +110,13 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add EXCHANGE (M, 3, 3), eV, of MAGNETIC_EDGES (M,)."""
         edges = data[fields.MAGNETIC_EDGES_KEY]
-        scalars = torch.index_select(data[AtomicDataDict.EDGE_FEATURES_KEY], 0, edges)
-        outputs = self.mlp(scalars)  # (M, 1 + tensors·channels)
+        outputs = self.mlp(data[_keys.PAIR_SCALARS_KEY])  # (M, 1 + tensors·channels)
         components = self.scale * outputs[:, :1]
         if self._num_tensors > 0:
-            tensors = torch.index_select(data[_keys.EDGE_TENSORS_KEY], 0, edges)
-            weights = outputs[:, 1:] + self.tensor_weights
-            components = torch.cat([components, self._mixed(tensors, weights)], dim=1)
+            tensors = self._mixed(
+                data[_keys.PAIR_TENSORS_KEY], outputs[:, 1:] + self.tensor_weights
+            )
+            components = torch.cat([components, tensors], dim=1)
         exchange = torch.mm(components.to(torch.float64), self.to_cartesian)
         identity = torch.eye(3, dtype=exchange.dtype, device=exchange.device)
         linear = self.baseline(data, edges).unsqueeze(-1)  # (M, 1, 1)

@@ -24,6 +24,7 @@ from nequip.data import AtomicDataDict
 from nequip.nn import GraphModuleMixin, ScalarMLPFunction, scatter
 
 from spinff import fields
+from spinff.nn import _keys
 from spinff.nn.terms.pairs import pair_spins
 
 
@@ -51,11 +52,11 @@ class RingHead(GraphModuleMixin, torch.nn.Module):
         self._factor = float(scale) ** (1.0 / 3.0)
         self._init_irreps(
             irreps_in=irreps_in,
-            required_irreps_in=[AtomicDataDict.EDGE_FEATURES_KEY],
+            required_irreps_in=[_keys.PAIR_SCALARS_KEY],
             irreps_out={fields.RING_KEY: None},
         )
         self.mlp = ScalarMLPFunction(
-            input_dim=self.irreps_in[AtomicDataDict.EDGE_FEATURES_KEY].num_irreps,
+            input_dim=self.irreps_in[_keys.PAIR_SCALARS_KEY].num_irreps,
             output_dim=2 * channels,
             hidden_layers_depth=1,
             hidden_layers_width=mlp_hidden_layers_width,
@@ -63,8 +64,7 @@ class RingHead(GraphModuleMixin, torch.nn.Module):
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add RING (M, 2·channels), eV^(1/3): p of every channel, then q."""
-        edges = data[fields.MAGNETIC_EDGES_KEY]
-        scalars = torch.index_select(data[AtomicDataDict.EDGE_FEATURES_KEY], 0, edges)
+        scalars = data[_keys.PAIR_SCALARS_KEY]
         data[fields.RING_KEY] = self._factor * self.mlp(scalars).to(torch.float64)
         return data
 

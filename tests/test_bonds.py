@@ -1,0 +1,91 @@
+"""Features of bonds that know the atoms around both ends."""
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+import torch
+from ase import Atoms
+from ase.neighborlist import neighbor_list
+from numpy.typing import NDArray
+
+from small_models import small_model, structure
+from spinff.data.references import reference
+from spinff.nn.bonds import common_neighbours
+from spinff.testing import model_couplings
+
+Array = NDArray[np.float64]
+
+CUTOFFS = {("Ni", "Ni"): 4.0, ("Ni", "O"): 3.0, ("O", "O"): 2.5}
+
+
+def test_common_neighbours_are_those_a_search_over_all_pairs_of_edges_finds() -> None:
+    atoms = structure()
+    i, j, vectors = neighbor_list("ijD", atoms, CUTOFFS)
+    order = np.random.default_rng(0).permutation(len(i))  # any order of edges
+    i, j, vectors = i[order], j[order], vectors[order]
+    types = np.array([symbol == "O" for symbol in atoms.symbols], dtype=np.int64)
+    pairs = np.flatnonzero((types[i] == 0) & (types[j] == 0))
+    cutoffs = np.array([[4.0, 3.0], [3.0, 2.5]])
+    pair, leg = common_neighbours(
+        torch.tensor(np.stack([i, j])),
+        torch.tensor(vectors),
+        torch.tensor(types),
+        torch.tensor(pairs),
+        torch.tensor(cutoffs),
+    )
+    expected = {
+        (row, other)
+        for (row, edge), other in product(enumerate(pairs), range(len(i)))
+        if i[other] == i[edge]
+        and other != edge
+        and np.linalg.norm(vectors[other] - vectors[edge])
+        < cutoffs[types[j[edge]], types[j[other]]]
+    }
+    found = list(zip(pair.tolist(), leg.tolist(), strict=True))
+    assert len(expected) > len(pairs)
+    assert set(found) == expected
+    assert len(found) == len(expected)  # each once
+
+
+def test_no_pairs_have_no_common_neighbours() -> None:
+    nothing = torch.zeros(0, dtype=torch.long)
+    pair, leg = common_neighbours(
+        torch.zeros(2, 0, dtype=torch.long),
+        torch.zeros(0, 3, dtype=torch.float64),
+        torch.zeros(2, dtype=torch.long),
+        nothing,
+        torch.full((1, 1), 4.0, dtype=torch.float64),
+    )
+    assert len(pair) == len(leg) == 0
+
+
+def test_second_neighbours_of_a_honeycomb_have_a_dm_vector() -> None:
+    """Each site has a threefold axis: sums over its neighbours alone give none."""
+    crystal = reference("cri3").structure((3, 2, 1))
+    crystal.symbols = ["Ni" if s == "Cr" else "O" for s in crystal.symbols]
+    model = small_model(
+        r_max=8.5, per_edge_type_cutoff={"Ni": {"O": 3.7}, "O": {"Ni": 3.7, "O": 2.0}}
+    )
+    couplings = model_couplings(model, crystal).exchange
+    of_shell = [
+        dm_vector(tensor)
+        for (i, j, *image), tensor in couplings.items()
+        if 6.8 < np.linalg.norm(vector(crystal, i, j, image)) < 6.9
+    ]
+    assert len(of_shell) == 12 * 6
+    along_normal = np.abs(np.array(of_shell)[:, 2])
+    assert along_normal.min() > 1e-4
+    assert along_normal.max() / along_normal.min() < 1 + 1e-8
+
+
+def vector(crystal: Atoms, i: int, j: int, image: Sequence[int]) -> Array:
+    """r_ij of a pair, Å."""
+    positions = crystal.positions
+    return positions[j] - positions[i] + np.array(image) @ crystal.cell[:]
+
+
+def dm_vector(tensor: Array) -> Array:
+    """D of s_i·J s_j = … + D·(s_i × s_j)."""
+    a = (tensor - tensor.T) / 2
+    return np.array([a[1, 2], a[2, 0], a[0, 1]])
