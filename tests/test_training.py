@@ -206,7 +206,7 @@ def changed_config(tmp_path: Path, *path: str, value: object) -> Path:
 
 def test_the_shipped_configurations_are_accepted() -> None:
     repository = Path(__file__).parents[1]
-    configs = sorted(repository.glob("examples/**/train*.yaml"))
+    configs = sorted(repository.glob("examples/**/*.yaml"))
     assert configs
     for path in [CONFIG, *configs]:
         check_config(path)
@@ -257,6 +257,16 @@ def test_a_file_that_is_no_configuration_is_a_sentence(
     path.write_text(text)
     with pytest.raises(SpinffError, match=sentence):
         check_config(path)
+
+
+def test_labels_along_moments_for_a_model_of_directions_are_a_sentence(
+    tmp_path: Path,
+) -> None:
+    loss = ("training_module", "loss", "coeffs")
+    longitudinal = {"energy": 1.0, "magnetic_forces_longitudinal": 1.0}
+    config = changed_config(tmp_path, *loss, value=longitudinal)
+    with pytest.raises(SpinffError, match="loss, got magnetic_forces_longitudinal"):
+        check_config(config)
 
 
 def test_a_missing_configuration_is_a_sentence(tmp_path: Path) -> None:

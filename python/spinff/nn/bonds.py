@@ -49,7 +49,7 @@ def common_neighbours(
     centre = edge_index[0]
     num_centres = int(centre.max()) + 1
     slot, width = padded_slots(centre, num_centres)
-    table = torch.full_like(slot[:1], -1).expand(num_centres * width).clone()
+    table = centre.new_full((num_centres * width,), -1)
     table[slot] = torch.arange(centre.size(0), device=centre.device)
     legs = torch.index_select(
         table.view(num_centres, width), 0, torch.index_select(centre, 0, pairs)

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 from hydra.utils import get_object
+from omegaconf import OmegaConf
 
 from spinff.errors import SpinffError
 
@@ -66,7 +67,26 @@ def check_config(path: Path) -> dict[str, Any]:
     variables = {key for key in config if f"${{{key}}}" in text or f"${{{key}." in text}
     _check_keys(set(config) - variables, _SECTIONS, str(path))
     _check_targets(config, "")
+    _check_longitudinal(config, path)
     return config
+
+
+def _check_longitudinal(config: dict[str, Any], path: Path) -> None:
+    """Refuse labels along the moments for a model of directions: its forces are zero."""
+    resolved = OmegaConf.create(config)
+    mode = OmegaConf.select(resolved, "training_module.model.moment_mode") or "fixed"
+    builder = OmegaConf.select(resolved, "training_module.model._target_") or ""
+    if mode == "input" or not str(builder).endswith(("SpinAllegro", "SpinNequIP")):
+        return
+    for part in ("loss", "val_metrics"):
+        coeffs = OmegaConf.select(resolved, f"training_module.{part}.coeffs") or {}
+        if "magnetic_forces_longitudinal" in coeffs:
+            raise SpinffError(
+                f"{path}: training_module.{part}, got magnetic_forces_longitudinal "
+                f"with moment_mode: {mode}, expected moment_mode: input, because otherwise "
+                "the energy depends on directions alone and has no force along a "
+                "moment; take it out or change moment_mode"
+            )
 
 
 def _check_targets(node: Any, where: str) -> None:  # noqa: ANN401 - any YAML value
