@@ -72,7 +72,7 @@ def check_config(path: Path) -> dict[str, Any]:
 
 
 def _check_longitudinal(config: dict[str, Any], path: Path) -> None:
-    """Refuse labels along the moments for a model of directions: its forces are zero."""
+    """Refuse labels along moments for a model of directions, which has none."""
     resolved = OmegaConf.create(config)
     mode = OmegaConf.select(resolved, "training_module.model.moment_mode") or "fixed"
     builder = OmegaConf.select(resolved, "training_module.model._target_") or ""
@@ -83,9 +83,9 @@ def _check_longitudinal(config: dict[str, Any], path: Path) -> None:
         if "magnetic_forces_longitudinal" in coeffs:
             raise SpinffError(
                 f"{path}: training_module.{part}, got magnetic_forces_longitudinal "
-                f"with moment_mode: {mode}, expected moment_mode: input, because otherwise "
-                "the energy depends on directions alone and has no force along a "
-                "moment; take it out or change moment_mode"
+                f"with moment_mode: {mode}, expected moment_mode: input, because "
+                "otherwise the energy depends on directions alone and has no force "
+                "along a moment; take it out or change moment_mode"
             )
 
 
