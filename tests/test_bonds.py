@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from small_models import small_model, structure
 from spinff.data.references import reference
-from spinff.nn.bonds import common_neighbours
+from spinff.irreps import TIrreps
+from spinff.nn.bonds import common_neighbours, features_of_monomials, monomials
+from spinff.nn.terms.exchange import cartesian_basis
 from spinff.testing import model_couplings
 
 Array = NDArray[np.float64]
@@ -46,6 +48,18 @@ def test_common_neighbours_are_those_a_search_over_all_pairs_of_edges_finds() ->
     assert len(expected) > len(pairs)
     assert set(found) == expected
     assert len(found) == len(expected)  # each once
+
+
+def test_monomials_become_products_of_the_two_directions() -> None:
+    u, v = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0)).double()
+    features = monomials(u, v, squares=True) @ features_of_monomials()
+    torch.testing.assert_close(features[:, 0], torch.ones(5).double())
+    torch.testing.assert_close(features[:, 1], (u * v).sum(1))
+    torch.testing.assert_close(features[:, 2:5], torch.linalg.cross(u, v))
+    basis = cartesian_basis(TIrreps("1x2ee")).view(5, 3, 3)
+    for start, (a, b) in zip((5, 10, 15), ((u, u), (v, v), (u, v)), strict=True):
+        expected = torch.einsum("mab,ta,tb->tm", basis, a, b)
+        torch.testing.assert_close(features[:, start : start + 5], expected)
 
 
 def test_no_pairs_have_no_common_neighbours() -> None:

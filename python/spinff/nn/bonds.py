@@ -13,7 +13,7 @@ import torch
 from e3nn.o3 import Irreps
 from e3nn.util.jit import compile_mode
 from nequip.data import AtomicDataDict
-from nequip.nn import GraphModuleMixin, ScalarMLPFunction, scatter
+from nequip.nn import GraphModuleMixin, ScalarMLPFunction
 from nequip.nn.embedding import PolynomialCutoff
 
 from spinff import fields
@@ -66,6 +66,51 @@ def common_neighbours(
     return torch.index_select(pair, 0, near), torch.index_select(leg, 0, near)
 
 
+def monomials(u: torch.Tensor, v: torch.Tensor, squares: bool) -> torch.Tensor:
+    """1, u_a v_b row-major and, if asked for, u_a u_b and v_a v_b with a ≤ b.
+
+    Args:
+        u: (T, 3).
+        v: (T, 3).
+        squares: whether the last two are wanted.
+
+    Returns:
+        (T, 10) or (T, 22).
+    """
+    parts = [torch.ones_like(u[:, :1]), (u.unsqueeze(2) * v.unsqueeze(1)).flatten(1)]
+    if squares:
+        for w in [u, v]:
+            x, y, z = w[:, :1], w[:, 1:2], w[:, 2:]
+            parts += [x * w, y * w[:, 1:], z * z]
+    return torch.cat(parts, dim=1)
+
+
+def features_of_monomials() -> torch.Tensor:
+    """Matrix (22, 20) from monomials to 1, u·v, u × v, and 2ee of uu, vv and uv."""
+    two = cartesian_basis(TIrreps("1x2ee")).T  # (9, 5)
+    matrix = torch.zeros(22, 20, dtype=torch.float64)
+    matrix[0, 0] = 1.0
+    matrix[1:10, 1] = torch.eye(3, dtype=torch.float64).flatten()
+    for a, b, c in [(0, 1, 2), (1, 2, 0), (2, 0, 1)]:
+        matrix[1 + 3 * a + b, 2 + c] = 1.0
+        matrix[1 + 3 * b + a, 2 + c] = -1.0
+    ordered = [(a, b) for a in range(3) for b in range(a, 3)]
+    for row, (a, b) in enumerate(ordered):
+        product = two[3 * a + b] + (two[3 * b + a] if a < b else 0.0)
+        matrix[10 + row, 5:10] = product
+        matrix[16 + row, 10:15] = product
+    matrix[1:10, 15:20] = two
+    return matrix
+
+
+def _table(
+    rows: torch.Tensor, slot: torch.Tensor, num_pairs: int, width: int
+) -> torch.Tensor:
+    """Rows (T, dim) in their slots (num_pairs, width, dim), zero elsewhere."""
+    table = rows.new_zeros(num_pairs * width, rows.size(1))
+    return table.index_copy(0, slot, rows).view(num_pairs, width, rows.size(1))
+
+
 @compile_mode("script")
 class BondEnvironment(GraphModuleMixin, torch.nn.Module):
     """Features of magnetic edges i→j that know the atoms k around both ends.
@@ -91,6 +136,7 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
 
     cutoffs: torch.Tensor
     to_irreps: torch.Tensor
+    to_features: torch.Tensor
 
     def __init__(
         self,
@@ -126,7 +172,7 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         self._norm = float(avg_num_neighbors) ** -0.5
         self.has_tensors = tensor_irreps.dim > 1
         self.register_buffer("cutoffs", cutoffs.to(torch.float64))
-        self.basis = BesselBasis(num_bessels, polynomial_cutoff_p)
+        self.basis = BesselBasis(num_bessels, polynomial_cutoff_p, self._dtype)
         self.cutoff = PolynomialCutoff(polynomial_cutoff_p)
         self.of_leg = ScalarMLPFunction(num_scalars, channels)
         self.of_distance = ScalarMLPFunction(num_bessels, channels)
@@ -134,6 +180,10 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         # outer products (3, 3), row-major, to 2ee
         self.register_buffer(
             "to_irreps", cartesian_basis(TIrreps("1x2ee")).T.contiguous()
+        )
+        num_features = 20 if self.has_tensors else 2
+        self.register_buffer(
+            "to_features", features_of_monomials()[:, :num_features].to(self._dtype)
         )
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
@@ -150,34 +200,30 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         # === the two sides of each triangle i, j, k ===
         bond = torch.index_select(vectors, 0, edges)  # (M, 3)
         first = torch.index_select(vectors, 0, leg)  # r_ik (T, 3)
-        second = first - torch.index_select(bond, 0, pair)  # r_jk
+        second = (first - torch.index_select(bond, 0, pair)).to(self._dtype)  # r_jk
         end = torch.index_select(edge_index[1], 0, edges)
         cutoff = self.cutoffs[
             types[torch.index_select(end, 0, pair)],
             types[torch.index_select(edge_index[1], 0, leg)],
         ].unsqueeze(-1)
         distance = torch.linalg.vector_norm(second, dim=-1, keepdim=True)
-        weights = self._norm * (
-            torch.index_select(self.of_leg(scalars), 0, leg)
-            * self.of_distance(self.basis(distance / cutoff).to(self._dtype))
-        )  # (T, channels)
-        u = first / torch.linalg.vector_norm(first, dim=-1, keepdim=True)
-        v = second / distance
+        radial = self.of_distance(self.basis(distance / cutoff.to(self._dtype)))
+        weights = self._norm * torch.index_select(self.of_leg(scalars), 0, leg) * radial
+        directions = vectors / torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+        directions = directions.to(self._dtype)
 
-        # === sums over k ===
-        parts = [torch.ones_like(distance), (u * v).sum(-1, keepdim=True)]
-        if self.has_tensors:
-            parts.append(torch.linalg.cross(u, v, dim=-1))
-            for a, b in [(u, u), (v, v), (u, v)]:
-                outer = (a.unsqueeze(2) * b.unsqueeze(1)).flatten(1)
-                parts.append(torch.mm(outer, self.to_irreps))
-        angular = torch.cat(parts, dim=1).to(self._dtype)
-        sums = scatter(
-            weights.unsqueeze(2) * angular.unsqueeze(1),
-            pair,
-            dim=0,
-            dim_size=edges.size(0),
-        )  # (M, channels, 2 or 20)
+        # === sums over k: one small matrix product for each edge ===
+        angular = monomials(
+            torch.index_select(directions, 0, leg), second / distance, self.has_tensors
+        )
+        slot, width = pair, 0
+        if edges.size(0) > 0:
+            slot, width = padded_slots(pair, edges.size(0))
+        sums = torch.bmm(
+            _table(weights, slot, edges.size(0), width).transpose(1, 2),
+            _table(angular, slot, edges.size(0), width),
+        )  # (M, channels, monomials)
+        sums = torch.matmul(sums, self.to_features[: angular.size(1)])
         envelope = self.cutoff(
             torch.index_select(data[AtomicDataDict.NORM_LENGTH_KEY], 0, edges)
         )
@@ -188,9 +234,9 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         )
         tensors = sums[:, :, :1]
         if self.has_tensors:
-            axis = bond / torch.linalg.vector_norm(bond, dim=-1, keepdim=True)
+            axis = torch.index_select(directions, 0, edges)
             outer = (axis.unsqueeze(2) * axis.unsqueeze(1)).flatten(1)
-            own = torch.mm(outer, self.to_irreps).to(self._dtype).unsqueeze(1)
+            own = torch.mm(outer, self.to_irreps.to(self._dtype)).unsqueeze(1)
             own = envelope * own
             tensors = torch.cat(
                 [

@@ -11,16 +11,21 @@ from nequip.nn.embedding import PolynomialCutoff
 class BesselBasis(torch.nn.Module):
     """B_n(x) = n sinc(n x) times a polynomial cutoff, x = r / r_cut, n = 1 … count.
 
-    The radial basis of nequip (DimeNet, arXiv 2003.03123), in float64.
+    The radial basis of nequip (DimeNet, arXiv 2003.03123).
     """
 
     n: torch.Tensor
 
-    def __init__(self, count: int, polynomial_cutoff_p: float) -> None:
+    def __init__(
+        self,
+        count: int,
+        polynomial_cutoff_p: float,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
         """Set up ``count`` functions with a cutoff polynomial of power p."""
         super().__init__()
         self.cutoff = PolynomialCutoff(polynomial_cutoff_p)
-        self.register_buffer("n", torch.arange(1, count + 1, dtype=torch.float64))
+        self.register_buffer("n", torch.arange(1, count + 1, dtype=dtype))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """x (M, 1) -> (M, count)."""
