@@ -163,8 +163,9 @@ void PairSpinAllegro::load(const std::string &path) {
     if (comm->me == 0) {
         utils::logmesg(lmp, "{}: {} model '{}' ({}) on {}, {} thread(s) per rank; {}\n", who,
                        header.model_class, path, header.dtype, device, threads,
-                       spinff::has_couplings(header) ? "spin fields from its couplings"
-                                                     : "a call of the network for each spin field");
+                       spinff::has_couplings(header)
+                           ? "spin fields from its couplings"
+                           : "a run of the spins' network for each field");
     }
 }
 
@@ -244,6 +245,25 @@ void PairSpinAllegro::init_style() {
     }
     moments_checked = false;
     geometry_known = geometry_current = false;
+    passes_before = energy->passes();
+    first_step = update->ntimestep;
+}
+
+/// Prints how often the network was run: what a step costs, and whether it is what it should be.
+void PairSpinAllegro::finish() {
+    const auto &now = energy->passes();
+    // A rank without atoms runs no network.
+    std::int64_t passes[3] = {now.forward - passes_before.forward,
+                              now.backward - passes_before.backward, now.spin - passes_before.spin};
+    MPI_Allreduce(MPI_IN_PLACE, passes, 3, MPI_INT64_T, MPI_MAX, world);
+    if (comm->me == 0) {
+        utils::logmesg(lmp,
+                       "{}: network passes in {} steps and their setup: {} forward, {} backward",
+                       who, update->ntimestep - first_step, passes[0], passes[1]);
+        utils::logmesg(lmp, spinff::has_couplings(model->header())
+                                ? std::string("\n")
+                                : fmt::format(", {} of the spins' network\n", passes[2]));
+    }
 }
 
 /// What a model needs whose energies depend on more than an atom's neighbours.

@@ -50,6 +50,7 @@ class PairSpinAllegro : public PairSpin, public spinff::SpinFieldProvider {
     double memory_usage() override;
     void compute(int, int) override;
     void compute_single_pair(int, double *) override;
+    void finish() override;
 
     void update_couplings() override;
     void add_spin_field() override;
@@ -119,6 +120,8 @@ class PairSpinAllegro : public PairSpin, public spinff::SpinFieldProvider {
     bool lattice_rests = false;    // `geometry` is that of the call before
     bool only_spins_move = false;  // no fix of this run reads or uses forces
     bool moments_checked = false;
+    spinff::NetworkPasses passes_before; // of this run
+    bigint first_step = 0;               // of this run
 };
 
 } // namespace LAMMPS_NS

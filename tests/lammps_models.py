@@ -1,8 +1,8 @@
 """Small deployed models for the tests of the LAMMPS side: quick, many-body, exact.
 
-They obey the contract of a deployed model (methods ``couplings`` and ``forward``,
-header ``spinff.json``) and share nothing with the real networks, so that the plugin is
-tested before and apart from them.
+They obey the contract of a deployed model (``spinff.export.ScriptableModel``, header
+``spinff.json``) and share nothing with the real networks, so that the plugin is tested
+before and apart from them.
 """
 
 import json
@@ -194,6 +194,36 @@ class ToyModel(torch.nn.Module):
         assert edge_gradient is not None
         assert spin_gradient is not None
         return terms.detach(), edge_gradient, spin_gradient, lengths.detach()
+
+    @torch.jit.export
+    def geometry(
+        self,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        types: Tensor,
+        magnetic_edges: Tensor,
+    ) -> dict[str, Tensor]:
+        """What spin_energies needs: nothing is worth keeping here."""
+        return {
+            "edge_vectors": edge_vectors,
+            "edge_index": edge_index,
+            "types": types,
+            "magnetic_edges": magnetic_edges,
+        }
+
+    @torch.jit.export
+    def spin_energies(
+        self, data: dict[str, Tensor], spins: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Term energies (N,T) and |m| (N)."""
+        terms, lengths = self.energies(
+            data["edge_vectors"],
+            data["edge_index"],
+            data["types"],
+            data["magnetic_edges"],
+            spins,
+        )
+        return terms, lengths.detach()
 
 
 class ThreeSpins(ToyModel):

@@ -508,6 +508,36 @@ def test_spin_lattice_dynamics_conserves_energy(
     assert 2.8 < fluctuation[0] / fluctuation[1] < 8
 
 
+@pytest.mark.parametrize(
+    ("save", "lattice", "expected"),
+    [
+        (save_model, "fix n all nve\n", "8 forward, 8 backward"),
+        # output at the first and the last step alone
+        (save_model, "", "1 forward, 2 backward"),
+        (
+            save_three_spins,
+            "fix n all nve\n",
+            "8 forward, 8 backward, 29 of the spins' network",
+        ),
+        (save_three_spins, "", "1 forward, 2 backward, 29 of the spins' network"),
+    ],
+)
+def test_the_network_over_geometry_runs_once_a_step(
+    save: Callable[[Path], None], lattice: str, expected: str, tmp_path: Path
+) -> None:
+    save(tmp_path / "model.pth")
+    run = coupled_spins(
+        tmp_path,
+        nickel_oxide(),
+        ALLEGRO,
+        lattice + "fix s all spin/sib alpha 0.1 temp 100 300 seed 3",
+        dt=0.001,
+        steps=7,
+    )
+    passes = f"network passes in 7 steps and their setup: {expected}\n"
+    assert passes in run.log
+
+
 @pytest.mark.parametrize("save", [save_model, save_three_spins])
 def test_allegro_ranks_and_hybrid_do_not_matter(
     save: Callable[[Path], None], tmp_path: Path

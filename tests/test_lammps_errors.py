@@ -120,13 +120,13 @@ def script_without_methods(good: Path, bad: Path) -> None:
     torch.jit.save(module, str(bad), _extra_files={"spinff.json": text})
 
 
-def script_without_forward(good: Path, bad: Path) -> None:
+def script_without_spin_energies(good: Path, bad: Path) -> None:
     class Other(torch.nn.Module):
         @torch.jit.export
-        def couplings(self, x: torch.Tensor) -> torch.Tensor:
+        def geometry(self, x: torch.Tensor) -> torch.Tensor:
             return x
 
-    text = json.dumps(header())
+    text = json.dumps(header(terms=["lattice", "tenn"]))
     torch.jit.save(torch.jit.script(Other()), str(bad), {"spinff.json": text})
 
 
@@ -168,7 +168,7 @@ FILES: list[tuple[Callable[[Path, Path], None], str]] = [
     (checkpoint, "'bad.pth' is of another kind, got a checkpoint"),
     (plain_script, "got a TorchScript model without the header spinff.json"),
     (script_without_methods, "'bad.pth' has no method 'couplings'"),
-    (script_without_forward, "'bad.pth' has no method 'forward'"),
+    (script_without_spin_energies, "'bad.pth' has no method 'spin_energies'"),
     (wrong_terms, "output 'term_energies' is wrong, got Double [3, 5], expected"),
     (failing_network, "the network failed, got: RuntimeError: "),
     (other_zip, "'bad.pth' is of another kind, got a zip archive that is not torch's"),

@@ -36,6 +36,7 @@ class CachedCouplings final : public SpinEnergy {
         graph = new_graph;
         if (graph.num_owned > 0) {
             model.couplings(graph, couplings);
+            ++passes_.forward;
         } else {
             couplings = {};
         }
@@ -71,8 +72,11 @@ class CachedCouplings final : public SpinEnergy {
         if (!graph.edge_vectors.empty()) {
             weigh({spins.data(), 3});
             model.backward(weights, result.edge_gradient);
+            ++passes_.backward;
         }
     }
+
+    const NetworkPasses &passes() const override { return passes_; }
 
     std::size_t memory_usage() const override {
         return bytes(pairs) + bytes(couplings.atom_energy) + bytes(couplings.exchange) +
@@ -110,27 +114,38 @@ class CachedCouplings final : public SpinEnergy {
     std::vector<std::array<int, 2>> pairs;
     Couplings couplings;
     CouplingWeights weights;
+    NetworkPasses passes_;
 };
 
-/// Calls the network for every set of spins.
-class WholeNetwork final : public SpinEnergy {
+/// Keeps what the network says of the geometry, and runs that of the spins on it.
+class CachedGeometry final : public SpinEnergy {
   public:
-    explicit WholeNetwork(Model &model) : model(model) {}
+    explicit CachedGeometry(Model &model) : model(model) {}
 
-    void set_geometry(const Graph &new_graph) override { graph = new_graph; }
+    void set_geometry(const Graph &graph) override {
+        num_owned = graph.num_owned;
+        if (num_owned > 0) {
+            model.set_geometry(graph);
+            ++passes_.forward;
+        }
+    }
 
     void gradient(std::span<const double> spins, std::vector<double> &spin_gradient) override {
-        evaluate(spins, true, scratch);
+        evaluate(spins, false, scratch);
         spin_gradient.swap(scratch.spin_gradient);
     }
 
-    void evaluate(std::span<const double> spins, bool, Evaluation &result) override {
-        if (graph.num_owned == 0) {
+    void evaluate(std::span<const double> spins, bool with_edges, Evaluation &result) override {
+        if (num_owned == 0) {
             result = {};
             return;
         }
-        model.evaluate(graph, spins, result);
+        model.evaluate(spins, with_edges, result);
+        ++passes_.spin;
+        passes_.backward += with_edges;
     }
+
+    const NetworkPasses &passes() const override { return passes_; }
 
     std::size_t memory_usage() const override {
         return bytes(scratch.term_energies) + bytes(scratch.edge_gradient) +
@@ -139,8 +154,9 @@ class WholeNetwork final : public SpinEnergy {
 
   private:
     Model &model;
-    Graph graph;
+    std::size_t num_owned = 0;
     Evaluation scratch;
+    NetworkPasses passes_;
 };
 
 } // namespace
@@ -149,7 +165,7 @@ std::unique_ptr<SpinEnergy> make_spin_energy(Model &model) {
     if (has_couplings(model.header())) {
         return std::make_unique<CachedCouplings>(model);
     }
-    return std::make_unique<WholeNetwork>(model);
+    return std::make_unique<CachedGeometry>(model);
 }
 
 } // namespace spinff

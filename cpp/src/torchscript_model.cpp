@@ -162,9 +162,11 @@ class TorchScriptModel final : public Model {
                         ", expected a whole TorchScript model; copy the file again, or deploy the "
                         "model again with this torch");
         }
-        check_method("forward");
         if (has_couplings(header_)) {
             check_method("couplings");
+        } else {
+            check_method("geometry");
+            check_method("spin_energies");
         }
         module.eval();
         // Only derivatives with respect to the edges and the spins are asked for.
@@ -182,7 +184,7 @@ class TorchScriptModel final : public Model {
 
         const GraphWithEdges graph(given, header_);
         edge_vectors = upload(graph->edge_vectors, {graph.num_edges(), 3}).requires_grad_();
-        const Outputs outputs = call("couplings", 4, inputs(graph));
+        const Outputs outputs = call_tuple("couplings", 4, inputs(graph));
 
         const auto n = graph.num_atoms();
         const auto m = graph.num_magnetic();
@@ -232,29 +234,59 @@ class TorchScriptModel final : public Model {
         }
     }
 
-    void evaluate(const Graph &given, std::span<const double> given_spins,
-                  Evaluation &result) override {
-        const GraphWithEdges graph(given, header_);
-        std::vector<double> spins(given_spins.begin(), given_spins.end());
-        spins.resize(3 * graph->types.size(), 0.0);
-        for (std::size_t i = given.types.size(); i < graph->types.size(); ++i) {
-            spins[3 * i + 2] = header_.magnetic[0] ? 1.0 : 0.0; // a legal spin
-        }
-        const auto n = graph.num_atoms();
-        edge_vectors = upload(graph->edge_vectors, {graph.num_edges(), 3});
-        auto arguments = inputs(graph);
-        arguments.emplace_back(upload(std::span<const double>(spins), {n, 3}));
-        arguments.emplace_back(static_cast<std::int64_t>(graph->num_owned));
-        const Outputs outputs = call("forward", 4, std::move(arguments));
+    void set_geometry(const Graph &given) override {
+        geometry = c10::IValue(); // as in `couplings`
+        edge_vectors = torch::Tensor();
 
+        const GraphWithEdges graph(given, header_);
+        edge_vectors = upload(graph->edge_vectors, {graph.num_edges(), 3}).requires_grad_();
+        geometry = call("geometry", inputs(graph));
+        num_owned = static_cast<std::int64_t>(given.num_owned);
+        num_given_edges = static_cast<std::int64_t>(given.edge_index.size() / 2);
+        // spins of the atoms that GraphWithEdges adds: legal ones
+        added_spins.assign(3 * (graph->types.size() - given.types.size()), 0.0);
+        for (std::size_t k = 2; k < added_spins.size(); k += 3) {
+            added_spins[k] = header_.magnetic[0] ? 1.0 : 0.0;
+        }
+    }
+
+    void evaluate(std::span<const double> given_spins, bool with_edges,
+                  Evaluation &result) override {
+        std::vector<double> all(given_spins.begin(), given_spins.end());
+        all.insert(all.end(), added_spins.begin(), added_spins.end());
+        const auto n = static_cast<std::int64_t>(all.size() / 3);
+        const auto atoms = static_cast<std::int64_t>(given_spins.size() / 3);
+        const auto spins = upload(std::span<const double>(all), {n, 3}).requires_grad_();
+        const Outputs outputs = call_tuple("spin_energies", 2, {geometry, spins});
         const auto terms = static_cast<std::int64_t>(header_.terms.size());
-        const auto owned = static_cast<std::int64_t>(given.num_owned);
-        const auto atoms = static_cast<std::int64_t>(given.types.size());
-        const auto edges = static_cast<std::int64_t>(given.edge_index.size() / 2);
-        take(outputs, 0, "term_energies", {n, terms}, owned, result.term_energies);
-        take(outputs, 1, "edge_gradient", {graph.num_edges(), 3}, edges, result.edge_gradient);
-        take(outputs, 2, "spin_gradient", {n, 3}, atoms, result.spin_gradient);
-        take(outputs, 3, "moment_lengths", {n}, owned, result.moment_lengths);
+        const auto energies =
+            take(outputs, 0, "term_energies", {n, terms}, num_owned, result.term_energies);
+        take(outputs, 1, "moment_lengths", {n}, num_owned, result.moment_lengths);
+
+        torch::autograd::variable_list arguments = {spins};
+        if (with_edges) {
+            arguments.push_back(edge_vectors);
+        }
+        // A model whose terms do not see the spins, or one without edges, has no graph to them.
+        torch::autograd::variable_list gradients(arguments.size());
+        if (energies.requires_grad()) {
+            gradients = guarded(who, [&] {
+                return torch::autograd::grad({energies.sum()}, arguments, {},
+                                             /*retain_graph=*/true, /*create_graph=*/false,
+                                             /*allow_unused=*/true);
+            });
+        }
+        const auto copy = [](const torch::Tensor &gradient, std::int64_t rows,
+                             std::vector<double> &values) {
+            values.assign(3 * rows, 0.0);
+            if (gradient.defined()) {
+                download(gradient.slice(0, 0, rows), values);
+            }
+        };
+        copy(gradients[0], atoms, result.spin_gradient);
+        if (with_edges) {
+            copy(gradients[1], num_given_edges, result.edge_gradient);
+        }
     }
 
   private:
@@ -269,7 +301,8 @@ class TorchScriptModel final : public Model {
         } else {
             const std::vector<double> spins = {0.0, 0.0, header_.magnetic[0] ? 1.0 : 0.0};
             Evaluation result;
-            evaluate(lone, spins, result);
+            set_geometry(lone);
+            evaluate(spins, true, result);
         }
     }
 
@@ -288,14 +321,17 @@ class TorchScriptModel final : public Model {
                 upload(graph->magnetic_edges, {graph.num_magnetic()})};
     }
 
-    Outputs call(const std::string &method, std::size_t num_outputs,
-                 std::vector<c10::IValue> arguments) {
+    c10::IValue call(const std::string &method, std::vector<c10::IValue> arguments) {
         // The number of edges changes at every step, and torch's executor profiles and compiles for
         // the shapes it sees. Without it no step stalls, and each is faster (NiO, 256 atoms, one
         // core: 60 ms from the first step, against 83 ms after first steps of 183 and 97 ms).
         const torch::jit::GraphOptimizerEnabledGuard as_written(false);
-        const auto output =
-            guarded(who, [&] { return module.get_method(method)(std::move(arguments)); });
+        return guarded(who, [&] { return module.get_method(method)(std::move(arguments)); });
+    }
+
+    Outputs call_tuple(const std::string &method, std::size_t num_outputs,
+                       std::vector<c10::IValue> arguments) {
+        const auto output = call(method, std::move(arguments));
         const std::size_t got = output.isTuple() ? output.toTupleRef().elements().size() : 1;
         if (got != num_outputs) {
             throw Error(who + ": method '" + method + "' is wrong, got " + std::to_string(got) +
@@ -348,6 +384,11 @@ class TorchScriptModel final : public Model {
     torch::Tensor exchange;
     torch::Tensor biquadratic;
     torch::Tensor anisotropy;
+    // Of the last `set_geometry`.
+    c10::IValue geometry;
+    std::int64_t num_owned = 0;
+    std::int64_t num_given_edges = 0;
+    std::vector<double> added_spins;
 };
 
 /// Processor cores this process may use.

@@ -47,11 +47,14 @@ _FIXED_BY_CLASS: dict[str, dict[str, Any]] = {
 
 
 class ScriptableModel(torch.nn.Module):
-    """The entry point of every deployed model.
+    """The entry points of every deployed model.
 
     Shapes: N atoms (in LAMMPS owned, then ghost), E directed edges i→j with
     r_ij = r_j − r_i and i = edge_index[0], M edges between magnetic types, T terms.
     float64 and int64 at the boundary, whatever the network's type.
+
+    ``forward`` is a whole evaluation. ``geometry`` and ``spin_energies`` are its two
+    halves, for callers that have many spin configurations of one geometry.
     """
 
     reference: torch.Tensor
@@ -104,21 +107,8 @@ class ScriptableModel(torch.nn.Module):
         """
         edge_vectors = edge_vectors.detach().requires_grad_(True)
         spins = spins.detach().requires_grad_(True)
-        reference = torch.index_select(self.reference, 0, types)
-        scaled = spins
-        if self.moment_mode == "input":
-            # other types have no length; their spins are zero
-            safe = torch.where(reference > 0, reference, torch.ones_like(reference))
-            scaled = spins / safe.unsqueeze(-1)
-        data = {
-            AtomicDataDict.EDGE_VECTORS_KEY: edge_vectors,
-            AtomicDataDict.EDGE_INDEX_KEY: edge_index,
-            AtomicDataDict.ATOM_TYPE_KEY: types,
-            fields.MAGNETIC_EDGES_KEY: magnetic_edges,
-            fields.SPINS_KEY: scaled,
-        }
-        data = self.spin_terms(self.network(data))
-        energies = data[fields.TERM_ENERGIES_KEY]
+        data = self.geometry(edge_vectors, edge_index, types, magnetic_edges)
+        energies, lengths = self.spin_energies(data, spins)
         edge_gradient, spin_gradient = torch.autograd.grad(
             [energies[:num_owned].sum()], [edge_vectors, spins], allow_unused=True
         )
@@ -126,12 +116,51 @@ class ScriptableModel(torch.nn.Module):
             edge_gradient = torch.zeros_like(edge_vectors)
         if spin_gradient is None:
             spin_gradient = torch.zeros_like(spins)
+        return energies.detach(), edge_gradient, spin_gradient, lengths
+
+    @torch.jit.export
+    def geometry(
+        self,
+        edge_vectors: torch.Tensor,
+        edge_index: torch.Tensor,
+        types: torch.Tensor,
+        magnetic_edges: torch.Tensor,
+    ) -> dict[str, torch.Tensor]:
+        """All that the network over geometry says, differentiable in edge_vectors."""
+        data = {
+            AtomicDataDict.EDGE_VECTORS_KEY: edge_vectors,
+            AtomicDataDict.EDGE_INDEX_KEY: edge_index,
+            AtomicDataDict.ATOM_TYPE_KEY: types,
+            fields.MAGNETIC_EDGES_KEY: magnetic_edges,
+        }
+        return self.network(data)
+
+    @torch.jit.export
+    def spin_energies(
+        self, data: dict[str, torch.Tensor], spins: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Energies (N, T) eV, differentiable, and lengths (N,) µB.
+
+        Args:
+            data: of ``geometry``; stays as it is.
+            spins: as in ``forward``.
+        """
+        types = data[AtomicDataDict.ATOM_TYPE_KEY]
+        reference = torch.index_select(self.reference, 0, types)
+        scaled = spins
+        if self.moment_mode == "input":
+            # other types have no length; their spins are zero
+            safe = torch.where(reference > 0, reference, torch.ones_like(reference))
+            scaled = spins / safe.unsqueeze(-1)
+        data = data.copy()
+        data[fields.SPINS_KEY] = scaled
+        data = self.spin_terms(data)
         lengths = reference
         if self.moment_mode == "input":
             lengths = torch.linalg.vector_norm(spins.detach(), dim=-1)
         if self.moment_mode == "predicted":
             lengths = data[fields.MOMENT_LENGTHS_KEY].detach().view(-1)
-        return energies.detach(), edge_gradient, spin_gradient, lengths
+        return data[fields.TERM_ENERGIES_KEY], lengths
 
 
 class ScriptableCouplings(ScriptableModel):
@@ -149,13 +178,7 @@ class ScriptableCouplings(ScriptableModel):
 
         A term that the model lacks is zero.
         """
-        data = {
-            AtomicDataDict.EDGE_VECTORS_KEY: edge_vectors,
-            AtomicDataDict.EDGE_INDEX_KEY: edge_index,
-            AtomicDataDict.ATOM_TYPE_KEY: types,
-            fields.MAGNETIC_EDGES_KEY: magnetic_edges,
-        }
-        data = self.network(data)
+        data = self.geometry(edge_vectors, edge_index, types, magnetic_edges)
         energy = data[AtomicDataDict.PER_ATOM_ENERGY_KEY].view(-1)
         pairs, atoms = magnetic_edges.size(0), types.size(0)
         exchange = edge_vectors.new_zeros(pairs, 3, 3)

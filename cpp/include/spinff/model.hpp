@@ -60,10 +60,13 @@ class Model {
     /// ∂E/∂r_ij of the last `couplings`, (E,3) eV/Å.
     virtual void backward(const CouplingWeights &weights, std::vector<double> &edge_gradient) = 0;
 
-    /// Everything at once, of any model. `spins` (N,3): unit vectors, or in moment mode "input"
-    /// moments in µB; 0 of a type that is not magnetic.
-    virtual void evaluate(const Graph &graph, std::span<const double> spins,
-                          Evaluation &result) = 0;
+    /// The network over geometry, of any model; keeps what `evaluate` needs until the next call.
+    virtual void set_geometry(const Graph &graph) = 0;
+
+    /// Energies and spin gradient at the last `set_geometry` and, `with_edges`, the edge gradient
+    /// too, which is a backward pass through the network over geometry. `spins` (N,3): unit
+    /// vectors, or in moment mode "input" moments in µB; 0 of a type that is not magnetic.
+    virtual void evaluate(std::span<const double> spins, bool with_edges, Evaluation &result) = 0;
 };
 
 /// Device for a process: `request` is "cpu", "cuda" or empty, which means cuda where there is one.
