@@ -102,9 +102,20 @@ def chain_cases() -> Iterator[Case]:
         yield Case(f"{name} 1", system, 1.0, 0.0002, 60000, deviation)
 
 
+def reference(*path: str) -> Path:
+    """A file of the reference data; the script ends with a sentence without it."""
+    file = DATA.joinpath(*path)
+    if not file.is_file():
+        sys.exit(
+            f"thermodynamics.py: no reference data, got no file {file}, expected one; "
+            "set SPINFF_DATA to the folder of the reference data"
+        )
+    return file
+
+
 def monte_carlo(section: str) -> list[dict[str, float]]:
     """T, E, its error and m of one model of ``mc_reference``, by name."""
-    text = (DATA / "mc_reference" / "results.txt").read_text()
+    text = reference("mc_reference", "results.txt").read_text()
     lines = text.split(f"\n# {section}")[1].split("\n#")[0].splitlines()[1:]
     row = re.compile(r"T (?P<T>\S+) E (?P<E>\S+) \+- (?P<error>\S+) m (?P<m>\S+)")
     found = [match.groupdict() for line in lines if (match := row.search(line))]
@@ -130,7 +141,7 @@ IRON_MAGNETISATION = {300.0: 0.880, 500.0: 0.784, 700.0: 0.657}
 
 def iron_cases() -> Iterator[Case]:
     """Three temperatures below the Curie temperature."""
-    jfile = DATA / "formats" / "exchange_tables" / "uppasd_bccFe" / "jfile"
+    jfile = reference("formats", "exchange_tables", "uppasd_bccFe", "jfile")
     for temperature, m in IRON_MAGNETISATION.items():
 
         def difference(averages: Averages, m: float = m) -> float:

@@ -240,8 +240,11 @@ def test_agrees_with_numpy(case: str, nranks: int, tmp_path: Path) -> None:
     assert "WARNING: pair_style" not in run.log
 
 
-def test_newton_off(tmp_path: Path) -> None:
-    atoms, content, names, text = write_case("full", tmp_path, newton="off")
+def test_newton_off_and_a_short_ghost_cutoff(tmp_path: Path) -> None:
+    """Neither matters: fields need no other rank, LAMMPS keeps the ghosts needed."""
+    short = "comm_modify cutoff 1.0"
+    settings = {"newton": "off", "processors": short}
+    atoms, content, names, text = write_case("full", tmp_path, **settings)
     run = run_lmp(text, 2, tmp_path)
     assert_same_outputs(run, *numpy_sum(content, names, atoms, directions(atoms)))
 
@@ -369,6 +372,17 @@ def test_nve_spin_and_sib_agree_to_second_order(tmp_path: Path) -> None:
     assert differences[0] / differences[1] == pytest.approx(16, rel=0.2)
 
 
+def test_minimize(tmp_path: Path) -> None:
+    atoms, content, names, text = write_case("full", tmp_path)
+    minimize = "min_style spin\nmin_modify discrete_factor 10.0\nminimize 0 0 20 100"
+    run = run_lmp(text.replace("run 0", minimize), 2, tmp_path)
+    e = columns(run.dump()[-1], *(f"c_spins[{k}]" for k in (1, 2, 3)))
+    before, _ = numpy_sum(content, names, atoms, directions(atoms))
+    after, fm = numpy_sum(content, names, atoms, e)
+    assert after.sum() < before.sum() - 0.1
+    assert_same_outputs(run, after, fm)
+
+
 def test_restart_needs_the_pair_commands_again(tmp_path: Path) -> None:
     atoms, content, names, text = write_case("full", tmp_path)
     run_lmp(text + "write_restart state\n", 2, tmp_path)
@@ -440,7 +454,7 @@ def test_wrong_input(old: str, new: str, sentence: str, tmp_path: Path) -> None:
     *_, text = write_case("isotropic", tmp_path)
     assert old in text
     text = text.replace(old, new)
-    assert_stops(text, f"pair_style spin/couplings: {sentence}", tmp_path, nranks=2)
+    assert_stops(text, f"pair_style spin/couplings: {sentence}", tmp_path)
 
 
 def without_units(content: Table) -> None:
