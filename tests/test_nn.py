@@ -123,8 +123,8 @@ def test_layers_drop_tensors_that_lead_nowhere() -> None:
     tracks = _tensor_tracks(harmonics, harmonics, both, irreps("1x0ee"), 2)
     assert tracks == [harmonics, harmonics, irreps("1x0ee")]
     # the channels' values stay finite at the size Allegro expects
-    coefficients = EnvironmentContraction(harmonics, harmonics, both, 2).coefficients
-    assert np.isfinite(coefficients.numpy()).all()
+    values = EnvironmentContraction(harmonics, harmonics, both, 2).entry_values
+    assert np.isfinite(values.numpy()).all()
 
 
 # === spins and lattice turned apart ===

@@ -62,7 +62,15 @@ class EnvironmentContraction(torch.nn.Module):
         )
         self.channels = channels
         paths = tensor_product_paths(left, right, out)
-        self.register_buffer("coefficients", _path_coefficients(left, right, out))
+        # most coefficients are zero: of a TENN's 1 in 3000 is not
+        coefficients = _path_coefficients(left, right, out).transpose(
+            1, 2
+        )  # p, j, i, k
+        path, j, i, k = torch.nonzero(coefficients, as_tuple=True)
+        dim_left, dim_out = coefficients.shape[2:]
+        self.register_buffer("entry_values", coefficients[path, j, i, k])
+        self.register_buffer("entry_path", path)
+        self.register_buffer("entry_position", (j * dim_left + i) * dim_out + k)
         self.weights = torch.nn.Parameter(
             torch.empty(channels, len(paths)).uniform_(-math.sqrt(3), math.sqrt(3))
         )
@@ -89,11 +97,14 @@ class EnvironmentContraction(torch.nn.Module):
             (E, channels, dim_out).
         """
         num_centres = x2.size(0)
-        coefficients = torch.einsum("up,pijk->ujik", self.weights, self.coefficients)
+        entries = torch.index_select(self.weights, 1, self.entry_path)
+        coefficients = self.weights.new_zeros(
+            self.channels, self._dim_right * self._dim_left * self._dim_out
+        ).index_add(1, self.entry_position, entries * self.entry_values)
         # one matrix (i, k) per centre and channel
         environment = torch.bmm(
             x2.transpose(0, 1),  # (u, n, j)
-            coefficients.reshape(
+            coefficients.view(
                 self.channels, self._dim_right, self._dim_left * self._dim_out
             ),
         ).view(self.channels, num_centres, self._dim_left, self._dim_out)
