@@ -97,7 +97,7 @@ def SpinAllegro(
             all spins turn alone.
         exchange_baseline: coefficients of the linear J(r), from ``SpinStatistics``.
         exchange_scale: eV, size of the network's part of J at the start.
-        relativistic_scale: eV, multiplies D and Γ; a tenth of it is usual at the start.
+        relativistic_scale: eV, multiplies D and Γ.
         anisotropy_scale: eV, multiplies A.
         biquadratic_baseline: coefficients of the linear K(r), from ``SpinStatistics``.
         biquadratic_scale: eV, size of the network's part of K at the start.
