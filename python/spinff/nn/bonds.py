@@ -19,7 +19,7 @@ from nequip.nn.embedding import PolynomialCutoff
 from spinff import fields
 from spinff.irreps import TIrreps
 from spinff.nn import _keys
-from spinff.nn.contraction import padded_slots
+from spinff.nn.contraction import in_slots, padded_slots
 from spinff.nn.terms.baseline import BesselBasis
 from spinff.nn.terms.exchange import cartesian_basis
 
@@ -101,14 +101,6 @@ def features_of_monomials() -> torch.Tensor:
         matrix[16 + row, 10:15] = product
     matrix[1:10, 15:20] = two
     return matrix
-
-
-def _table(
-    rows: torch.Tensor, slot: torch.Tensor, num_pairs: int, width: int
-) -> torch.Tensor:
-    """Rows (T, dim) in their slots (num_pairs, width, dim), zero elsewhere."""
-    table = rows.new_zeros(num_pairs * width, rows.size(1))
-    return table.index_copy(0, slot, rows).view(num_pairs, width, rows.size(1))
 
 
 @compile_mode("script")
@@ -216,12 +208,10 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         angular = monomials(
             torch.index_select(directions, 0, leg), second / distance, self.has_tensors
         )
-        slot, width = pair, 0
-        if edges.size(0) > 0:
-            slot, width = padded_slots(pair, edges.size(0))
+        slot, width = padded_slots(pair, edges.size(0))
         sums = torch.bmm(
-            _table(weights, slot, edges.size(0), width).transpose(1, 2),
-            _table(angular, slot, edges.size(0), width),
+            in_slots(weights, slot, edges.size(0), width).transpose(1, 2),
+            in_slots(angular, slot, edges.size(0), width),
         )  # (M, channels, monomials)
         sums = torch.matmul(sums, self.to_features[: angular.size(1)])
         envelope = self.cutoff(

@@ -24,7 +24,7 @@ def padded_slots(centre: torch.Tensor, num_centres: int) -> tuple[torch.Tensor, 
         (the largest number of neighbours of one centre).
     """
     counts = torch.bincount(centre, minlength=num_centres)
-    width = int(counts.max())
+    width = int(counts.max()) if num_centres > 0 else 0
     order = torch.argsort(centre, stable=True)
     start = torch.cumsum(counts, 0) - counts
     column = torch.arange(centre.size(0), device=centre.device)
@@ -32,6 +32,14 @@ def padded_slots(centre: torch.Tensor, num_centres: int) -> tuple[torch.Tensor, 
     slot = torch.empty_like(centre)
     slot[order] = row * width + column - torch.index_select(start, 0, row)
     return slot, width
+
+
+def in_slots(
+    rows: torch.Tensor, slot: torch.Tensor, num_centres: int, width: int
+) -> torch.Tensor:
+    """Rows (E, dim) in the table (num_centres, width, dim), zero where it is empty."""
+    table = rows.new_zeros(num_centres * width, rows.size(1))
+    return table.index_copy(0, slot, rows).view(num_centres, width, rows.size(1))
 
 
 @compile_mode("script")
@@ -108,11 +116,9 @@ class EnvironmentContraction(torch.nn.Module):
                 self.channels, self._dim_right, self._dim_left * self._dim_out
             ),
         ).view(self.channels, num_centres, self._dim_left, self._dim_out)
-        table = x1.new_zeros(num_centres * width, self.channels, self._dim_left)
-        table = table.index_copy(0, slot, x1)
-        table = table.view(num_centres, width, self.channels, self._dim_left).permute(
-            2, 0, 1, 3
-        )  # (u, n, s, i)
+        table = in_slots(x1.flatten(1), slot, num_centres, width)
+        table = table.view(num_centres, width, self.channels, self._dim_left)
+        table = table.permute(2, 0, 1, 3)  # (u, n, s, i)
         product = torch.matmul(table, environment)  # (u, n, s, k)
         product = product.permute(1, 2, 0, 3).reshape(
             num_centres * width, self.channels, self._dim_out

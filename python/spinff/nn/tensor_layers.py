@@ -129,10 +129,7 @@ class TensorLayers(torch.nn.Module):
             Scalars (E, num_scalars_out) and tensors (E, channels, dim of ``out``).
         """
         num_centres = int(centre.max()) + 1 if centre.size(0) > 0 else 0
-        slot = torch.empty_like(centre)
-        width = 0
-        if num_centres > 0:
-            slot, width = padded_slots(centre, num_centres)
+        slot, width = padded_slots(centre, num_centres)
 
         projection = self.first_projection(embedding)
         scalars = [projection.narrow(-1, 0, self.num_scalar_features)]
