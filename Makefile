@@ -1,6 +1,7 @@
 # make setup   .venv with everything pinned, and the compiled parts
 # make demo    the whole path once: data, training, deployment, LAMMPS (see README.md)
 # make test    lint, types and tests
+# make benchmark ROWS="..."   speed and long averages, to benchmarks/results/ROW.json
 # make lint / make format
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
@@ -18,7 +19,7 @@ BUILD_FILES := pyproject.toml CMakeLists.txt $(CXX_FILES) \
 # lmp and mpiexec are called by name; one thread for each process, as the tests start several.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup test demo lint format
+.PHONY: setup test demo benchmark lint format
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -56,3 +57,6 @@ test: lint
 
 demo: setup
 	OMP_NUM_THREADS=1 python examples/demo/run_demo.py
+
+benchmark: setup
+	OMP_NUM_THREADS=1 python benchmarks/run.py $(ROWS)

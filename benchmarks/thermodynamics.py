@@ -1,28 +1,22 @@
 """Thermal averages of fix spin/sib with pair_style spin/couplings against references.
 
-    python benchmarks/thermodynamics.py [ROW ...] [--ranks N] [--length FACTOR]
-
-Each row runs its systems, compares them with exact results or with Monte Carlo
-(``mc_reference`` in the folder of the reference data, SPINFF_DATA), and writes
-benchmarks/results/ROW.json with what, value, bar, holds, cores and command. The systems
-are those of the tests (tests/spin_thermodynamics.py), the runs long enough for the bar.
-A length other than 1 is for trying the script and is written into the result.
+Each row runs its systems and compares them with exact results or with Monte Carlo
+(``mc_reference`` in the folder of the reference data, SPINFF_DATA). The systems are
+those of the tests (tests/spin_thermodynamics.py), the runs long enough for the bar.
 """
 
-import argparse
-import json
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
-REPOSITORY = Path(__file__).parents[1]
-sys.path.insert(0, str(REPOSITORY / "tests"))
+from rows import REPOSITORY, Options, Result, Row
 
-from spin_thermodynamics import (  # noqa: E402 - from the folder added above
+from spin_thermodynamics import (
     ENERGY,
     Averages,
     System,
@@ -35,7 +29,6 @@ from spin_thermodynamics import (  # noqa: E402 - from the folder added above
 )
 
 DATA = Path(os.environ.get("SPINFF_DATA", REPOSITORY.parent / "shared" / "data"))
-RESULTS = REPOSITORY / "benchmarks" / "results"
 
 
 @dataclass
@@ -53,7 +46,7 @@ class Case:
 
 
 @dataclass
-class Row:
+class Comparison:
     """Cases that share a bar."""
 
     what: str
@@ -151,68 +144,44 @@ def iron_cases() -> Iterator[Case]:
         yield Case(f"{temperature:g} K", system, 0.1, 0.0005, 60000, difference)
 
 
-ROWS = {
-    "langevin": Row(
+COMPARISONS = {
+    "langevin": Comparison(
         "free spins in 10 T: energy against Langevin", 0.01, langevin_cases
     ),
-    "uniaxial": Row("E = -K cos^2: average against quadrature", 0.01, uniaxial_cases),
-    "chain": Row("Heisenberg chain: energy against Fisher", 0.005, chain_cases),
-    "simple_cubic": Row(
+    "uniaxial": Comparison(
+        "E = -K cos^2: average against quadrature", 0.01, uniaxial_cases
+    ),
+    "chain": Comparison("Heisenberg chain: energy against Fisher", 0.005, chain_cases),
+    "simple_cubic": Comparison(
         "simple cubic 12^3: energy against Monte Carlo, in standard errors",
         3.0,
         simple_cubic_cases,
     ),
-    "bcc_iron": Row("bcc Fe: m(T) against Monte Carlo", 0.02, iron_cases),
+    "bcc_iron": Comparison("bcc Fe: m(T) against Monte Carlo", 0.02, iron_cases),
 }
 
 
-def run_row(name: str, ranks: int, length: float) -> dict[str, object]:
-    """Runs the cases of a row and returns the content of its file."""
-    row = ROWS[name]
+def compare(comparison: Comparison, options: Options) -> Result:
+    """Runs the cases of a row."""
     cases = []
-    for case in row.cases():
+    for case in comparison.cases():
         with tempfile.TemporaryDirectory() as folder:
             averages = measure(
                 case.system,
                 Path(folder),
                 alpha=case.alpha,
                 dt=case.dt,
-                steps=max(100, round(length * case.steps)),
-                nranks=ranks,
+                steps=max(100, round(options.length * case.steps)),
+                nranks=options.ranks,
+                timeout=None,
             )
         deviation = case.deviation(averages)
         cases.append({"case": case.name, "deviation": deviation, **asdict(averages)})
-        print(f"{name}: {case.name}: deviation {deviation:+.4g}, bar {row.bar}")
+        print(f"  {case.name}: deviation {deviation:+.4g}", flush=True)
     worst = max(abs(float(case["deviation"])) for case in cases)
-    command = f"python benchmarks/thermodynamics.py {name} --ranks {ranks}"
-    return {
-        "what": row.what,
-        "value": worst,
-        "bar": row.bar,
-        "holds": worst <= row.bar,
-        "cores": ranks,
-        "command": command + (f" --length {length:g}" if length != 1 else ""),
-        "cases": cases,
-    }
+    return Result(comparison.what, worst, comparison.bar, options.ranks, cases)
 
 
-def main() -> None:
-    """Runs the rows named on the command line, all of them by default."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
-    parser.add_argument("--ranks", type=int, default=1, help="MPI ranks")
-    parser.add_argument("--length", type=float, default=1.0, help="factor on all runs")
-    arguments = parser.parse_args()
-    unknown = sorted(set(arguments.rows) - set(ROWS))
-    if unknown:
-        parser.error(
-            f"unknown row, got {unknown[0]}, expected one of: {', '.join(ROWS)}"
-        )
-    RESULTS.mkdir(exist_ok=True)
-    for name in arguments.rows or ROWS:
-        result = run_row(name, arguments.ranks, arguments.length)
-        (RESULTS / f"{name}.json").write_text(json.dumps(result, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    main()
+ROWS: dict[str, Row] = {
+    name: partial(compare, comparison) for name, comparison in COMPARISONS.items()
+}

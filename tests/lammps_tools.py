@@ -65,7 +65,12 @@ def _environment() -> dict[str, str]:
 
 
 def run_lmp(
-    input_text: str, nranks: int, tmp_path: Path, *, check: bool = True
+    input_text: str,
+    nranks: int,
+    tmp_path: Path,
+    *,
+    check: bool = True,
+    timeout: float | None = TIMEOUT,
 ) -> LammpsRun:
     """Runs an input script on a number of MPI ranks in a folder.
 
@@ -74,6 +79,7 @@ def run_lmp(
         nranks: number of ranks; more than there are cores is fine, only slow.
         tmp_path: where it runs and leaves ``log.lammps``.
         check: fail the test, with the end of the log, unless lmp ends well.
+        timeout: longest time it may take, s; None for any.
     """
     (tmp_path / "in.lmp").write_text(input_text)
     mpiexec = Path(sys.executable).parent / "mpiexec"
@@ -84,7 +90,7 @@ def run_lmp(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=TIMEOUT,
+        timeout=timeout,
         check=False,
     )
     log_file = tmp_path / "log.lammps"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lammps_tools import run_lmp
+from lammps_tools import TIMEOUT, run_lmp
 from spinff import units
 
 Array = NDArray[np.float64]
@@ -112,6 +112,7 @@ def measure(
     steps: int,
     nranks: int = 1,
     seed: int = 4711,
+    timeout: float | None = TIMEOUT,
 ) -> Averages:
     """Runs a system and averages over it.
 
@@ -123,6 +124,7 @@ def measure(
         steps: length of the run after an equilibration of a third of it.
         nranks: MPI ranks.
         seed: seed of the start and of the noise.
+        timeout: longest time it may take, s; None for any.
     """
     (directory / "table.json").write_text(json.dumps(system.table))
     moment = system.table["species"]["X"]["moment"]
@@ -142,7 +144,7 @@ def measure(
         every=max(1, steps // 500),
         steps=steps,
     )
-    thermo = run_lmp(text, nranks, directory).thermo[-1]
+    thermo = run_lmp(text, nranks, directory, timeout=timeout).thermo[-1]
     energy, energy_error = block_average(thermo["PotEng"] / thermo["Atoms"])
     m, m_error = block_average(thermo["c_m[4]"])
     return Averages(energy, energy_error, m, m_error)

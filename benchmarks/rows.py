@@ -1,0 +1,50 @@
+"""What a benchmark row is, and where its result goes."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+REPOSITORY = Path(__file__).parents[1]
+RESULTS = REPOSITORY / "benchmarks" / "results"
+
+
+@dataclass
+class Result:
+    """One row: a number beside its bar."""
+
+    what: str
+    value: float
+    """The worst of the cases."""
+    bar: float | None
+    """Largest value that is good enough; None for a row that is reported only."""
+    cores: int
+    cases: list[dict[str, Any]] = field(default_factory=list)
+    """The single measurements."""
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether the value is within the bar."""
+        return None if self.bar is None else self.value <= self.bar
+
+    def write(self, name: str, command: str) -> None:
+        """Writes ``benchmarks/results/NAME.json``."""
+        RESULTS.mkdir(exist_ok=True)
+        content = asdict(self)
+        cases = content.pop("cases")
+        content |= {"holds": self.holds, "command": command, "cases": cases}
+        (RESULTS / f"{name}.json").write_text(json.dumps(content, indent=2) + "\n")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How rows are run."""
+
+    ranks: int
+    """MPI ranks of each run of lmp."""
+    length: float
+    """Factor on the length of all runs; other than 1 it is for trying a row."""
+
+
+Row = Callable[[Options], Result]

@@ -1,0 +1,47 @@
+"""Runs benchmark rows; each writes benchmarks/results/ROW.json.
+
+    python benchmarks/run.py [ROW ...] [--ranks N] [--length FACTOR]
+
+A file has what, value, bar, holds, cores, command and the single cases. `make benchmark
+ROWS="..."` calls this.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+REPOSITORY = Path(__file__).parents[1]
+sys.path.insert(0, str(REPOSITORY / "tests"))
+
+import one_pass  # noqa: E402 - they import from the folder added above
+import thermodynamics  # noqa: E402
+from rows import Options, Row  # noqa: E402
+
+ROWS: dict[str, Row] = {**one_pass.ROWS, **thermodynamics.ROWS}
+
+
+def main() -> None:
+    """Runs the rows named on the command line, all of them by default."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(ROWS))
+    parser.add_argument("--ranks", type=int, default=1, help="MPI ranks")
+    parser.add_argument("--length", type=float, default=1.0, help="factor on all runs")
+    arguments = parser.parse_args()
+    unknown = sorted(set(arguments.rows) - set(ROWS))
+    if unknown:
+        parser.error(
+            f"unknown row, got {unknown[0]}, expected one of: {', '.join(ROWS)}"
+        )
+    options = Options(arguments.ranks, arguments.length)
+    for name in arguments.rows or ROWS:
+        result = ROWS[name](options)
+        command = f"python benchmarks/run.py {name} --ranks {options.ranks}"
+        if options.length != 1:
+            command += f" --length {options.length:g}"
+        result.write(name, command)
+        verdict = {None: "no bar", True: "holds", False: "DOES NOT HOLD"}[result.holds]
+        print(f"{name}: {result.value:.4g}, bar {result.bar}: {verdict}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
