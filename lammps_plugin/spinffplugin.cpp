@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
 // What LAMMPS calls when it loads spinffplugin.so: registers the styles.
+#include "compute_spin_deviation.h"
 #include "fix_spin_sib.h"
 #include "pair_spin_allegro.h"
 #include "pair_spin_couplings.h"
@@ -24,6 +25,10 @@ void *create_pair_spin_couplings(void *lmp) {
 
 void *create_fix_spin_sib(void *lmp, int narg, char **arg) {
     return static_cast<Fix *>(new FixSpinSIB(static_cast<LAMMPS *>(lmp), narg, arg));
+}
+
+void *create_compute_spin_deviation(void *lmp, int narg, char **arg) {
+    return static_cast<Compute *>(new ComputeSpinDeviation(static_cast<LAMMPS *>(lmp), narg, arg));
 }
 
 /// Whether the layouts this plugin was compiled with are those of the running LAMMPS.
@@ -71,5 +76,11 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *l
     plugin.name = "spin/sib";
     plugin.info = "spinff: semi-implicit integration of spins";
     plugin.creator.v2 = &create_fix_spin_sib;
+    register_plugin(&plugin, lmp);
+
+    plugin.style = "compute";
+    plugin.name = "spin/deviation";
+    plugin.info = "spinff: how far several models are apart";
+    plugin.creator.v2 = &create_compute_spin_deviation;
     register_plugin(&plugin, lmp);
 }
