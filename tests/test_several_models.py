@@ -1,4 +1,4 @@
-"""Several models in pair_style spin/allegro, and compute spin/deviation between them."""
+"""Several models in pair_style spin/allegro, and compute spin/deviation."""
 
 from pathlib import Path
 
