@@ -134,7 +134,7 @@ void PairSpinAllegro::init_style() {
         network->forget();
     }
     neighbor->add_request(this, NeighConst::REQ_FULL);
-    only_spins_move = update->whichflag == 1;
+    only_spins_move = update->whichflag == 1 || utils::strmatch(update->minimize_style, "^spin");
     for (const auto *fix : modify->get_fix_list()) {
         const bool spins_only = dynamic_cast<const FixSpinSIB *>(fix) != nullptr ||
                                 utils::strmatch(fix->style, "^precession/spin$") ||
