@@ -20,6 +20,9 @@ class SpinFieldProvider {
     /// current on owned and ghost atoms, to atom->fm of owned and ghost atoms. No communication.
     virtual void add_spin_field() = 0;
 
+    /// Whether add_spin_field() calls no network: one field more does not matter then.
+    virtual bool has_cheap_field() const = 0;
+
   protected:
     ~SpinFieldProvider() = default; // never owned through this interface
 };

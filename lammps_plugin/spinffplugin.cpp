@@ -2,6 +2,7 @@
 //
 // What LAMMPS calls when it loads spinffplugin.so: registers the styles.
 #include "fix_spin_sib.h"
+#include "fix_spin_sib_zeeman.h"
 #include "pair_spin_allegro.h"
 #include "pair_spin_couplings.h"
 #include "plugin_api.h"
@@ -24,6 +25,10 @@ void *create_pair_spin_couplings(void *lmp) {
 
 void *create_fix_spin_sib(void *lmp, int narg, char **arg) {
     return static_cast<Fix *>(new FixSpinSIB(static_cast<LAMMPS *>(lmp), narg, arg));
+}
+
+void *create_fix_spin_sib_zeeman(void *lmp, int narg, char **arg) {
+    return static_cast<Fix *>(new FixSpinSIBZeeman(static_cast<LAMMPS *>(lmp), narg, arg));
 }
 
 /// Whether the layouts this plugin was compiled with are those of the running LAMMPS.
@@ -71,5 +76,10 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *l
     plugin.name = "spin/sib";
     plugin.info = "spinff: semi-implicit integration of spins";
     plugin.creator.v2 = &create_fix_spin_sib;
+    register_plugin(&plugin, lmp);
+
+    plugin.name = FixSpinSIBZeeman::style_name;
+    plugin.info = "spinff: part of fix spin/sib, for internal use";
+    plugin.creator.v2 = &create_fix_spin_sib_zeeman;
     register_plugin(&plugin, lmp);
 }
