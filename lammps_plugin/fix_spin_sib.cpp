@@ -682,10 +682,9 @@ void FixSpinSIB::correct(double dt) {
     for (MovingSpin &spin : moving) {
         check_finite(atom->fm[spin.atom], spin.atom, "spin field");
         const Vec3 field = vec3(atom->fm[spin.atom]);
-        const Vec3 end = spinff::sib_advance(spin.start, spin.now, field, spin.rate, spin.noise,
-                                             spin.alpha, dt);
-        spin.moved =
-            spinff::bath_displacement(spin.start, end, field, spin.rate, spin.alpha, dt);
+        const Vec3 end =
+            spinff::sib_advance(spin.start, spin.now, field, spin.rate, spin.noise, spin.alpha, dt);
+        spin.moved = spinff::bath_displacement(spin.start, end, field, spin.rate, spin.alpha, dt);
         heat_at_midpoint += spinff::heat_taken_up(field, field, spin.moved);
         assign(atom->sp[spin.atom], end);
     }

@@ -33,8 +33,8 @@ class PairSpin;
 ///
 /// One time step dt (docs/fix_spin_sib.md):
 ///  1. initial_integrate   SIB step of dt/2 on the couplings of the old positions (one field
-///                         evaluation, since fm is the field at its beginning); lattice fixes:
-///                         half kick, drift
+///                         evaluation, since fm is the field at its beginning, and where it is
+///                         cheap one more for the heat); lattice fixes: half kick, drift
 ///  2. pre_force           couplings at the new positions; SIB step of dt/2 (two field evaluations)
 ///  3. pair compute        forces and fm with these spins
 ///  4. final_integrate     lattice fixes: half kick
@@ -104,8 +104,8 @@ class FixSpinSIB : public Fix {
     // What the bath has taken from the spins (eV): on all ranks up to the last write_restart() or
     // restart(), and since then on this one.
     double bath_energy_before = 0.0, bath_energy_since = 0.0;
-    double heat_at_midpoint = 0.0;  // eV taken up in the last SIB step, by the field of its corrector
-    bool cheap_last_field = false;  // see initial_integrate()
+    double heat_at_midpoint = 0.0;   // eV, of the last SIB step with the field of its corrector
+    bool cheap_last_field = false;   // see initial_integrate()
     bool old_positions_open = false; // the heat of the step at the old positions is not tallied yet
     std::array<int, NUM_OUTPUTS> output_is_extensive = {1, 0};
 

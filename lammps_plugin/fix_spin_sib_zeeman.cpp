@@ -12,8 +12,9 @@ using namespace LAMMPS_NS;
 FixSpinSIBZeeman::FixSpinSIBZeeman(LAMMPS *lmp, int narg, char **arg) : Fix(lmp, narg, arg) {
     owner = narg == 4 ? dynamic_cast<FixSpinSIB *>(modify->get_fix_by_id(arg[3])) : nullptr;
     if (!owner) {
-        error->all(FLERR, "fix {}: for internal use, got a fix command, expected none; use the "
-                          "zeeman keyword of fix spin/sib",
+        error->all(FLERR,
+                   "fix {}: for internal use, got a fix command, expected none; use the "
+                   "zeeman keyword of fix spin/sib",
                    style_name);
     }
     scalar_flag = 1;

@@ -15,8 +15,8 @@ namespace LAMMPS_NS {
 
 class FixSpinSIB;
 
-/// Adds the energy of the zeeman keyword of a fix spin/sib, which makes and deletes this fix, to the
-/// potential energy if `fix_modify energy` of that one says so. In capitals, like all internal
+/// Adds the energy of the zeeman keyword of a fix spin/sib, which makes and deletes this fix, to
+/// the potential energy if `fix_modify energy` of that one says so. In capitals, like all internal
 /// styles of LAMMPS.
 class FixSpinSIBZeeman : public Fix {
   public:

@@ -54,9 +54,7 @@ class PairSpinAllegro : public PairSpin, public spinff::SpinFieldProvider {
 
     void update_couplings() override;
     void add_spin_field() override;
-    bool has_cheap_field() const override {
-        return spinff::has_couplings(model->header());
-    }
+    bool has_cheap_field() const override { return spinff::has_couplings(model->header()); }
 
   protected:
     void allocate() override;

@@ -124,9 +124,9 @@ inline Vec3 bath_displacement(const Vec3 &s_start, const Vec3 &s_end, const Vec3
             s_end[2] - s_start[2] - angle * precession[2]};
 }
 
-/// Heat (eV) that a spin takes up from its bath in a step: the work against the field along what the
-/// bath has moved it, K. Sekimoto, Prog. Theor. Phys. Suppl. 130, 17 (1998). With the fields (rad/ps)
-/// at the beginning and the end of the step, whose mean gives the energy between two
+/// Heat (eV) that a spin takes up from its bath in a step: the work against the field along what
+/// the bath has moved it, K. Sekimoto, Prog. Theor. Phys. Suppl. 130, 17 (1998). With the fields
+/// (rad/ps) at the beginning and the end of the step, whose mean gives the energy between two
 /// configurations of a bilinear Hamiltonian without error, however large the noise.
 inline double heat_taken_up(const Vec3 &fm_start, const Vec3 &fm_end, const Vec3 &displacement) {
     return -0.5 * units::hbar * (dot(fm_start, displacement) + dot(fm_end, displacement));
