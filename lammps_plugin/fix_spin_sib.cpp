@@ -649,7 +649,6 @@ void FixSpinSIB::begin(Stage stage, double dt) {
             continue;
         }
         check_finite(atom->sp[i], i, "spin direction");
-        check_finite(atom->fm[i], i, "spin field");
         const double rate = spinff::rate_factor(convention, g_factor, moment);
         Vec3 noise = {0.0, 0.0, 0.0};
         const double own_alpha = damping(atom->type[i]);
@@ -669,6 +668,7 @@ void FixSpinSIB::begin(Stage stage, double dt) {
 /// s~ from the field at s_n, then s_m; atom->sp gets the unit vector along it.
 void FixSpinSIB::predict(double dt) {
     for (MovingSpin &spin : moving) {
+        check_finite(spin.field.data(), spin.atom, "spin field");
         const Vec3 trial = spinff::sib_advance(spin.start, spin.start, spin.field, spin.rate,
                                                spin.noise, spin.alpha, dt);
         spin.now = spinff::midpoint(spin.start, trial);
