@@ -180,8 +180,8 @@ def drifts(
 def test_energy_and_heat_add_up_to_second_order(bath: str, tmp_path: Path) -> None:
     fixes = f"fix s all spin/sib {bath} zeeman 10 1 1 0\nfix_modify s energy yes"
     found = drifts(tmp_path, fixes)
-    for coarse, fine in pairwise(found):
-        assert coarse / fine > 3.3
+    # 16 to second order, 4 to first; another time step has another noise
+    assert found[0] / found[-1] > (7 if bath == NOISY else 12)
 
 
 def test_energy_and_heat_add_up_beside_a_lattice(tmp_path: Path) -> None:
@@ -418,9 +418,9 @@ def test_two_runs_are_one(tmp_path: Path) -> None:
         final_state(spins(tmp_path, start, pair=NICKEL_OXIDE, every=20, run=run))
         for run in ("run 20", "run 13\nrun 7")
     )
-    for name, values in one.items():
+    for name in one.keys() - {"x", "y", "z"}:  # wrapped into the box by the second
         np.testing.assert_allclose(
-            two[name], values, rtol=1e-9, atol=1e-9, err_msg=name
+            two[name], one[name], rtol=1e-9, atol=1e-9, err_msg=name
         )
 
 
