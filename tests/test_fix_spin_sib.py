@@ -721,7 +721,10 @@ FIX_ERRORS = {
     "alpha": ("alpha", "a value is missing after keyword 'alpha'; known keywords"),
     "alpha x": ("alpha x", "got 'x', expected a number; known keywords"),
     "alpha -1": ("alpha -0.1", "bad alpha, got -0.1, expected alpha >= 0"),
-    "unknown": ("beta 1", "unknown keyword 'beta'; known keywords: alpha A, temp"),
+    "unknown": (
+        "beta 1",
+        "unknown keyword 'beta'; known keywords: alpha A, alpha/type",
+    ),
     "twice": ("alpha 1 alpha 2", "keyword 'alpha' is given twice"),
     "no seed": ("alpha 0.1 temp 10 10", "temp needs a seed"),
     "seed 0": ("alpha 0.1 temp 10 10 seed 0", "bad seed, got '0', expected a positive"),
