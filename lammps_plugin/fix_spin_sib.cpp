@@ -2,6 +2,7 @@
 
 #include "fix_spin_sib.h"
 
+#include "fix_spin_sib_zeeman.h"
 #include "pair_spin_compat.h"
 #include "spin_field_provider.h"
 
@@ -16,11 +17,14 @@
 #include "kspace.h"
 #include "modify.h"
 #include "neigh_list.h"
+#include "neighbor.h"
 #include "update.h"
 #include "utils.h"
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <set>
@@ -31,8 +35,9 @@ using spinff::Vec3;
 
 namespace {
 
-constexpr const char *known_keywords = "known keywords: alpha A, temp T1 T2, seed N, "
-                                       "zeeman B nx ny nz, g G, convention physical|lammps";
+constexpr const char *known_keywords =
+    "known keywords: alpha A, alpha/type I A, temp T1 T2, seed N, zeeman B nx ny nz, g G, "
+    "convention physical|lammps";
 
 Vec3 vec3(const double *v) {
     return {v[0], v[1], v[2]};
@@ -74,7 +79,13 @@ FixSpinSIB::FixSpinSIB(LAMMPS *lmp, int narg, char **arg)
     scalar_flag = 1;
     global_freq = 1;
     extscalar = 1;
-    energy_global_flag = 1;
+    vector_flag = 1;
+    size_vector = NUM_OUTPUTS;
+    extvector = -1;
+    extlist = output_is_extensive.data();
+    ecouple_flag = 1;
+    energy_peratom_flag = 1;
+    restart_global = 1;
     comm_forward = 3;
     comm_reverse = 3;
 
@@ -96,6 +107,22 @@ FixSpinSIB::FixSpinSIB(LAMMPS *lmp, int narg, char **arg)
     check_arguments();
 }
 
+FixSpinSIB::~FixSpinSIB() {
+    if (!zeeman_id.empty() && modify->nfix > 0) {
+        modify->delete_fix(zeeman_id);
+    }
+}
+
+/// LAMMPS takes one number from a fix, its scalar, for the energy of a bath as well as for a
+/// potential energy. Ours is that of the bath; a second fix has the other.
+void FixSpinSIB::post_constructor() {
+    if (zeeman_flag) {
+        zeeman_id = std::string(id) + "_ZEEMAN";
+        modify->add_fix(fmt::format("{} {} {} {}", zeeman_id, group->names[igroup],
+                                    FixSpinSIBZeeman::style_name, id));
+    }
+}
+
 /* ----------------------------------------------------------------------
    command line
 ------------------------------------------------------------------------- */
@@ -107,6 +134,11 @@ void FixSpinSIB::parse(int narg, char **arg) {
     };
     for (int iarg = 3; iarg < narg;) {
         const std::string keyword = arg[iarg];
+        if (keyword == "alpha/type") { // may be given again, for another type
+            parse_type_alpha(narg, arg, iarg);
+            iarg += 3;
+            continue;
+        }
         if (!given.insert(keyword).second) {
             error->all(FLERR, "fix spin/sib: keyword '{}' is given twice; keep one", keyword);
         }
@@ -160,6 +192,23 @@ void FixSpinSIB::parse(int narg, char **arg) {
     }
 }
 
+void FixSpinSIB::parse_type_alpha(int narg, char **arg, int iarg) {
+    number(narg, arg, iarg + 1, "alpha/type");
+    const double value = number(narg, arg, iarg + 2, "alpha/type");
+    const std::string name = arg[iarg + 1];
+    const int type = utils::is_integer(name) ? std::atoi(name.c_str()) : 0;
+    if (type < 1 || type > atom->ntypes) {
+        error->all(FLERR,
+                   "fix spin/sib: bad atom type after keyword 'alpha/type', got '{}', expected an "
+                   "integer from 1 to {}, the number of atom types; change it",
+                   name, atom->ntypes);
+    }
+    if (!type_alpha.emplace(type, value).second) {
+        error->all(FLERR, "fix spin/sib: keyword 'alpha/type' is given twice for type {}; keep one",
+                   type);
+    }
+}
+
 double FixSpinSIB::number(int narg, char **arg, int iarg, const char *keyword) {
     if (iarg >= narg) {
         error->all(FLERR, "fix spin/sib: a value is missing after keyword '{}'; {}", keyword,
@@ -174,9 +223,7 @@ double FixSpinSIB::number(int narg, char **arg, int iarg, const char *keyword) {
 }
 
 void FixSpinSIB::check_arguments() {
-    if (alpha < 0.0) {
-        error->all(FLERR, "fix spin/sib: bad alpha, got {}, expected alpha >= 0; change it", alpha);
-    }
+    check_damping();
     if (g_factor <= 0.0) {
         error->all(FLERR, "fix spin/sib: bad g, got {}, expected g > 0; change it", g_factor);
     }
@@ -193,7 +240,23 @@ void FixSpinSIB::check_arguments() {
         error->all(FLERR, "fix spin/sib: seed without temp has no meaning; add 'temp T1 T2' or "
                           "remove the seed");
     }
-    if (alpha == 0.0 && (t_start > 0.0 || t_stop > 0.0)) {
+}
+
+void FixSpinSIB::check_damping() {
+    if (!(alpha >= 0.0)) { // so that NaN fails
+        error->all(FLERR, "fix spin/sib: bad alpha, got {}, expected alpha >= 0; change it", alpha);
+    }
+    double largest = 0.0;
+    for (int type = 1; type <= atom->ntypes; ++type) {
+        if (!(damping(type) >= 0.0)) {
+            error->all(FLERR,
+                       "fix spin/sib: bad alpha/type of type {}, got {}, expected a damping >= 0; "
+                       "change it",
+                       type, damping(type));
+        }
+        largest = std::max(largest, damping(type));
+    }
+    if (largest == 0.0 && (t_start > 0.0 || t_stop > 0.0)) {
         error->all(FLERR,
                    "fix spin/sib: temp {} {} with alpha 0: without damping the spins do not "
                    "couple to the heat bath; give alpha > 0",
@@ -201,11 +264,16 @@ void FixSpinSIB::check_arguments() {
     }
 }
 
+double FixSpinSIB::damping(int type) const {
+    const auto own = type_alpha.find(type);
+    return own == type_alpha.end() ? alpha : own->second;
+}
+
 /* ---------------------------------------------------------------------- */
 
 int FixSpinSIB::setmask() {
-    return FixConst::PRE_FORCE | FixConst::POST_FORCE | FixConst::FINAL_INTEGRATE |
-           FixConst::MIN_POST_FORCE;
+    return FixConst::INITIAL_INTEGRATE | FixConst::PRE_FORCE | FixConst::POST_FORCE |
+           FixConst::FINAL_INTEGRATE | FixConst::MIN_POST_FORCE;
 }
 
 void FixSpinSIB::init() {
@@ -283,7 +351,20 @@ void FixSpinSIB::find_field_sources() {
             contributors.push_back(other);
         }
     }
+    find_out_what_moves();
     warn_about_lattice();
+}
+
+/// Whether the field that ends a step at the old positions is another one than that at the new
+/// positions, and one that costs no call of a network.
+void FixSpinSIB::find_out_what_moves() {
+    const auto &fixes = modify->get_fix_list();
+    const bool atoms_move = std::any_of(fixes.begin(), fixes.end(),
+                                        [](const Fix *fix) { return fix->time_integrate != 0; });
+    const bool cheap = std::all_of(providers.begin(), providers.end(), [](const auto *provider) {
+        return provider->has_cheap_field();
+    });
+    cheap_last_field = atoms_move && cheap;
 }
 
 /// LAMMPS' own spin pair styles compute the forces of the spins on the atoms only if there is a
@@ -312,6 +393,7 @@ void FixSpinSIB::warn_about_lattice() {
 void FixSpinSIB::setup(int vflag) {
     post_force(vflag);
     if (leads()) {
+        save_positions();
         warn_about_lammps_zeeman();
     }
 }
@@ -326,26 +408,87 @@ void FixSpinSIB::min_post_force(int vflag) {
 
 void FixSpinSIB::post_force(int /*vflag*/) {
     zeeman_energy = 0.0;
-    if (!zeeman_flag) {
-        return;
-    }
-    for (int i = 0; i < atom->nlocal; ++i) {
-        if (!(atom->mask[i] & groupbit)) {
-            continue;
+    ev_init(update->eflag_atom == update->ntimestep ? ENERGY_ATOM : ENERGY_NONE, VIRIAL_NONE);
+    if (zeeman_flag) {
+        for (int i = 0; i < atom->nlocal; ++i) {
+            if (atom->mask[i] & groupbit) {
+                tally_zeeman(i);
+            }
         }
-        const double moment = atom->sp[i][3];
-        const Vec3 field = spinff::zeeman_field(moment, magnetic_field);
-        for (int k = 0; k < 3; ++k) {
-            atom->fm[i][k] += field[k];
-        }
-        zeeman_energy += spinff::zeeman_energy(moment, vec3(atom->sp[i]), magnetic_field);
     }
 }
 
+void FixSpinSIB::tally_zeeman(int i) {
+    const double moment = atom->sp[i][3];
+    const Vec3 field = spinff::zeeman_field(moment, magnetic_field);
+    for (int k = 0; k < 3; ++k) {
+        atom->fm[i][k] += field[k];
+    }
+    const double energy = spinff::zeeman_energy(moment, vec3(atom->sp[i]), magnetic_field);
+    zeeman_energy += energy;
+    if (eflag_atom) {
+        eatom[i] += energy;
+    }
+}
+
+/* ----------------------------------------------------------------------
+   output
+------------------------------------------------------------------------- */
+
+/// Cumulative energy that the bath has taken from the spins, eV.
 double FixSpinSIB::compute_scalar() {
+    double since = 0.0;
+    MPI_Allreduce(&bath_energy_since, &since, 1, MPI_DOUBLE, MPI_SUM, world);
+    return bath_energy_before + since;
+}
+
+double FixSpinSIB::compute_vector(int index) {
+    return index == ZEEMAN_ENERGY ? total_zeeman_energy() : spin_temperature();
+}
+
+double FixSpinSIB::total_zeeman_energy() const {
     double total = 0.0;
     MPI_Allreduce(&zeeman_energy, &total, 1, MPI_DOUBLE, MPI_SUM, world);
     return total;
+}
+
+/// K: W. B. Nurdin, K.-D. Schotte, Phys. Rev. E 61, 3579 (2000), for energies linear in each spin.
+double FixSpinSIB::spin_temperature() const {
+    double sums[2] = {0.0, 0.0};
+    for (int i = 0; i < atom->nlocal; ++i) {
+        if ((atom->mask[i] & groupbit) && atom->sp[i][3] != 0.0) {
+            const Vec3 spin = vec3(atom->sp[i]);
+            const Vec3 field = vec3(atom->fm[i]);
+            const Vec3 torque = spinff::cross(spin, field);
+            sums[0] += spinff::dot(torque, torque);
+            sums[1] += spinff::dot(spin, field);
+        }
+    }
+    MPI_Allreduce(MPI_IN_PLACE, sums, 2, MPI_DOUBLE, MPI_SUM, world);
+    return sums[1] == 0.0 ? 0.0
+                          : spinff::units::hbar * sums[0] / (2.0 * spinff::units::k_B * sums[1]);
+}
+
+/* ----------------------------------------------------------------------
+   restart files
+------------------------------------------------------------------------- */
+
+/// The noise is that of the step's number: the energy of the bath is all there is to keep. The run
+/// that writes goes on from the same single number as the one that reads, so that their sums are
+/// equal to the last bit.
+void FixSpinSIB::write_restart(FILE *file) {
+    bath_energy_before = compute_scalar();
+    bath_energy_since = 0.0;
+    if (comm->me == 0) {
+        const int size = sizeof(double);
+        std::fwrite(&size, sizeof(int), 1, file);
+        std::fwrite(&bath_energy_before, size, 1, file);
+    }
+}
+
+void FixSpinSIB::restart(char *state) {
+    std::memcpy(&bath_energy_before, state, sizeof(double));
+    bath_energy_since = 0.0;
 }
 
 /// A Zeeman term is what fix precession/spin leaves of the field when the spins are put to zero:
@@ -393,6 +536,24 @@ void FixSpinSIB::warn_about_lammps_zeeman() {
    the two spin steps of a time step
 ------------------------------------------------------------------------- */
 
+/// Where atoms move, the field that ends this step is that of the next one no longer, and has to be
+/// evaluated for the heat: from couplings, but not from a network.
+void FixSpinSIB::initial_integrate(int /*vflag*/) {
+    if (!leads()) {
+        return;
+    }
+    swap_positions();
+    save_field();
+    half_step(OLD_POSITIONS);
+    old_positions_open = !cheap_last_field;
+    if (cheap_last_field) {
+        evaluate_field();
+        tally_heat();
+    }
+    restore_field();
+    swap_positions();
+}
+
 void FixSpinSIB::pre_force(int /*vflag*/) {
     if (!leads()) {
         return;
@@ -400,25 +561,68 @@ void FixSpinSIB::pre_force(int /*vflag*/) {
     for (auto *provider : providers) {
         provider->update_couplings();
     }
-    half_step(BEFORE_FORCES);
+    save_field();
+    evaluate_field();
+    tally_open_step();
+    half_step(NEW_POSITIONS);
+    restore_field();
     comm->forward_comm(this); // the pair style needs the new spins of the ghosts
+    save_positions();
 }
 
+/// The forces have come with the field at the end of the step at the new positions.
 void FixSpinSIB::final_integrate() {
     if (leads()) {
-        half_step(AFTER_FORCES);
+        tally_heat();
     }
 }
 
-/// One SIB step of dt/2 of all spins. AFTER_FORCES finds the field of the present spins in fm.
+/// The heat of the step at the old positions with the first field at the new ones, unless atoms
+/// have changed places since.
+void FixSpinSIB::tally_open_step() {
+    if (!old_positions_open) {
+        return;
+    }
+    if (neighbor->ago > 0) {
+        tally_heat();
+    } else {
+        for (auto *member : team) {
+            member->bath_energy_since -= member->heat_at_midpoint;
+        }
+    }
+    old_positions_open = false;
+}
+
+void FixSpinSIB::tally_heat() {
+    for (auto *member : team) {
+        for (const MovingSpin &spin : member->moving) {
+            const Vec3 field = vec3(atom->fm[spin.atom]);
+            member->bath_energy_since -= spinff::heat_taken_up(spin.field, field, spin.moved);
+        }
+    }
+}
+
+/// LAMMPS' own pair styles compute fields from x, which a lattice fix defined before this one has
+/// moved when the step at the old positions comes: these are kept for it. Providers keep couplings.
+void FixSpinSIB::save_positions() {
+    if (!stock_pairs.empty()) {
+        const auto [first, last] = own_and_ghosts(atom->x);
+        force_positions.assign(first, last);
+    }
+}
+
+void FixSpinSIB::swap_positions() {
+    if (!stock_pairs.empty()) {
+        std::swap_ranges(force_positions.begin(), force_positions.end(),
+                         own_and_ghosts(atom->x).first);
+    }
+}
+
+/// One SIB step of dt/2 of all spins, which finds the field of the present spins in fm.
 void FixSpinSIB::half_step(Stage stage) {
     const double dt = 0.5 * update->dt;
-    save_field();
     for (auto *member : team) {
         member->begin(stage, dt);
-    }
-    if (stage == BEFORE_FORCES) {
-        evaluate_field();
     }
     for (auto *member : team) {
         member->predict(dt);
@@ -427,15 +631,6 @@ void FixSpinSIB::half_step(Stage stage) {
     for (auto *member : team) {
         member->correct(dt);
     }
-    if (stage == AFTER_FORCES) {
-        tally_contributors_at_start();
-    }
-    for (auto *member : team) {
-        for (const MovingSpin &spin : member->moving) {
-            assign(atom->sp[spin.atom], spin.now);
-        }
-    }
-    restore_field();
 }
 
 /// Linear ramp from t_start to t_stop over the run, as LAMMPS' thermostats do it.
@@ -456,44 +651,42 @@ void FixSpinSIB::begin(Stage stage, double dt) {
         check_finite(atom->sp[i], i, "spin direction");
         const double rate = spinff::rate_factor(convention, g_factor, moment);
         Vec3 noise = {0.0, 0.0, 0.0};
-        if (temperature > 0.0) {
-            const double amplitude = spinff::noise_amplitude(alpha, temperature, rate, dt);
+        const double own_alpha = damping(atom->type[i]);
+        if (temperature > 0.0 && own_alpha > 0.0) {
+            const double amplitude = spinff::noise_amplitude(own_alpha, temperature, rate, dt);
             noise = spinff::gaussian3(seed, atom->tag[i], update->ntimestep, stage);
             for (double &component : noise) {
                 component *= amplitude;
             }
         }
         const Vec3 start = vec3(atom->sp[i]);
-        moving.push_back({i, rate, noise, start, start});
+        const Vec3 field = vec3(atom->fm[i]);
+        moving.push_back({i, rate, own_alpha, noise, start, field, start, start});
     }
 }
 
-/// s~ from the field in fm, then s_m; atom->sp gets the unit vector along it.
+/// s~ from the field at s_n, then s_m; atom->sp gets the unit vector along it.
 void FixSpinSIB::predict(double dt) {
     for (MovingSpin &spin : moving) {
-        check_finite(atom->fm[spin.atom], spin.atom, "spin field");
-        const Vec3 trial = spinff::sib_advance(spin.start, spin.start, vec3(atom->fm[spin.atom]),
-                                               spin.rate, spin.noise, alpha, dt);
+        check_finite(spin.field.data(), spin.atom, "spin field");
+        const Vec3 trial = spinff::sib_advance(spin.start, spin.start, spin.field, spin.rate,
+                                               spin.noise, spin.alpha, dt);
         spin.now = spinff::midpoint(spin.start, trial);
         assign(atom->sp[spin.atom], spinff::direction(spin.now));
     }
 }
 
-/// s_{n+1} from the field in fm; atom->sp gets s_n, which the contributors' tallies need.
+/// s_{n+1} from the field in fm, into atom->sp.
 void FixSpinSIB::correct(double dt) {
+    heat_at_midpoint = 0.0;
     for (MovingSpin &spin : moving) {
         check_finite(atom->fm[spin.atom], spin.atom, "spin field");
-        spin.now = spinff::sib_advance(spin.start, spin.now, vec3(atom->fm[spin.atom]), spin.rate,
-                                       spin.noise, alpha, dt);
-        assign(atom->sp[spin.atom], spin.start);
-    }
-}
-
-/// Energies that fixes tally in post_force() belong to the spins that the forces and the pair
-/// energy of this step were computed with, not to the trial spins they have seen since.
-void FixSpinSIB::tally_contributors_at_start() {
-    for (Fix *fix : contributors) {
-        fix->post_force(0);
+        const Vec3 field = vec3(atom->fm[spin.atom]);
+        const Vec3 end =
+            spinff::sib_advance(spin.start, spin.now, field, spin.rate, spin.noise, spin.alpha, dt);
+        spin.moved = spinff::bath_displacement(spin.start, end, field, spin.rate, spin.alpha, dt);
+        heat_at_midpoint += spinff::heat_taken_up(field, field, spin.moved);
+        assign(atom->sp[spin.atom], end);
     }
 }
 
@@ -522,24 +715,24 @@ void FixSpinSIB::evaluate_field() {
     }
 }
 
-/// fm of own and ghost atoms, which LAMMPS keeps in one piece.
-std::pair<double *, double *> FixSpinSIB::field_range() const {
+/// x or fm of own and ghost atoms, which LAMMPS keeps in one piece.
+std::pair<double *, double *> FixSpinSIB::own_and_ghosts(double **vectors) const {
     const std::size_t length = 3 * static_cast<std::size_t>(atom->nlocal + atom->nghost);
-    double *first = length > 0 ? atom->fm[0] : nullptr;
+    double *first = length > 0 ? vectors[0] : nullptr;
     return {first, first + length};
 }
 
 void FixSpinSIB::save_field() {
-    const auto [first, last] = field_range();
+    const auto [first, last] = own_and_ghosts(atom->fm);
     saved_fm.assign(first, last);
 }
 
 void FixSpinSIB::restore_field() {
-    std::copy(saved_fm.begin(), saved_fm.end(), field_range().first);
+    std::copy(saved_fm.begin(), saved_fm.end(), own_and_ghosts(atom->fm).first);
 }
 
 void FixSpinSIB::clear_field() {
-    const auto [first, last] = field_range();
+    const auto [first, last] = own_and_ghosts(atom->fm);
     std::fill(first, last, 0.0);
 }
 
@@ -587,5 +780,6 @@ void FixSpinSIB::unpack_reverse_comm(int n, int *list, double *buf) {
 
 double FixSpinSIB::memory_usage() {
     return static_cast<double>(moving.capacity() * sizeof(MovingSpin) +
-                               saved_fm.capacity() * sizeof(double));
+                               saved_fm.capacity() * sizeof(double) +
+                               force_positions.capacity() * sizeof(double));
 }

@@ -13,7 +13,9 @@ FixStyle(spin/sib,FixSpinSIB);
 
 #include "spinff/sib.hpp"
 
+#include <array>
 #include <cstdint>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,28 +32,40 @@ class PairSpin;
 /// al. (spinff/sib.hpp has the equations); fix nve, nvt, npt, or nothing, moves the atoms.
 ///
 /// One time step dt (docs/fix_spin_sib.md):
-///  1. initial_integrate   lattice fixes: half kick, drift
+///  1. initial_integrate   SIB step of dt/2 on the couplings of the old positions (one field
+///                         evaluation, since fm is the field at its beginning, and where it is
+///                         cheap one more for the heat); lattice fixes: half kick, drift
 ///  2. pre_force           couplings at the new positions; SIB step of dt/2 (two field evaluations)
-///  3. pair compute        forces and fm with the half-stepped spins
-///  4. final_integrate     lattice fixes: half kick; SIB step of dt/2 (one field evaluation, since
-///                         fm of 3. is the field at its beginning)
-/// At each set of positions this is  spins dt/2, kick, spins dt/2: symmetric and second order.
+///  3. pair compute        forces and fm with these spins
+///  4. final_integrate     lattice fixes: half kick
+/// At each set of positions this is  spins dt/2, kick, spins dt/2: symmetric and second order. A
+/// step ends with the spins that its forces, fields and energies were computed with, so that
+/// setup() finds the same again and a run that is cut in two goes on as if it were not.
 ///
 /// Several fixes of this style (disjoint groups) step together: the first one leads.
 class FixSpinSIB : public Fix {
   public:
     FixSpinSIB(class LAMMPS *lmp, int narg, char **arg);
+    ~FixSpinSIB() override;
 
     int setmask() override;
+    void post_constructor() override;
     void init() override;
     void setup(int vflag) override;
     void min_setup(int vflag) override;
+    void initial_integrate(int vflag) override;
     void pre_force(int vflag) override;
     void post_force(int vflag) override;
     void min_post_force(int vflag) override;
     void final_integrate() override;
     double compute_scalar() override;
+    double compute_vector(int index) override;
+    void write_restart(FILE *file) override;
+    void restart(char *state) override;
     double memory_usage() override;
+
+    /// Energy of the zeeman keyword (eV), of all ranks.
+    double total_zeeman_energy() const;
 
     int pack_forward_comm(int n, int *list, double *buf, int pbc_flag, int *pbc) override;
     void unpack_forward_comm(int n, int first, double *buf) override;
@@ -60,18 +74,25 @@ class FixSpinSIB : public Fix {
 
   private:
     /// Which of the two SIB steps of a time step; separates their noise.
-    enum Stage : std::uint32_t { BEFORE_FORCES = 0, AFTER_FORCES = 1 };
+    enum Stage : std::uint32_t { OLD_POSITIONS = 0, NEW_POSITIONS = 1 };
+
+    /// Components of the global vector.
+    enum Output { ZEEMAN_ENERGY, SPIN_TEMPERATURE, NUM_OUTPUTS };
 
     /// A spin on its way through one SIB step.
     struct MovingSpin {
         int atom;           ///< local index
         double rate;        ///< rate factor: omega = rate * fm
+        double alpha;       ///< Gilbert damping
         spinff::Vec3 noise; ///< eta, rad/ps
         spinff::Vec3 start; ///< s_n
-        spinff::Vec3 now;   ///< s_m after the predictor, s_{n+1} after the corrector
+        spinff::Vec3 field; ///< fm at s_n, rad/ps
+        spinff::Vec3 now;   ///< s_m after the predictor
+        spinff::Vec3 moved; ///< by the bath, after the corrector
     };
 
-    double alpha = 0.0;                   // Gilbert damping
+    double alpha = 0.0;                   // Gilbert damping of the types without one of their own
+    std::map<int, double> type_alpha;     // by atom type
     double t_start = 0.0, t_stop = 0.0;   // K
     std::uint32_t seed = 0;               // 0: none given
     double g_factor;                      // dimensionless
@@ -79,6 +100,14 @@ class FixSpinSIB : public Fix {
     bool temp_flag = false, zeeman_flag = false;
     spinff::SpinConvention convention = spinff::SpinConvention::physical;
     double zeeman_energy = 0.0; // eV, own atoms, with the spins of the last post_force
+    std::string zeeman_id;      // of the fix that adds it to the potential energy
+    // What the bath has taken from the spins (eV): on all ranks up to the last write_restart() or
+    // restart(), and since then on this one.
+    double bath_energy_before = 0.0, bath_energy_since = 0.0;
+    double heat_at_midpoint = 0.0;   // eV, of the last SIB step with the field of its corrector
+    bool cheap_last_field = false;   // see initial_integrate()
+    bool old_positions_open = false; // the heat of the step at the old positions is not tallied yet
+    std::array<int, NUM_OUTPUTS> output_is_extensive = {1, 0};
 
     std::vector<FixSpinSIB *> team; // all fixes of this style; the first one leads
     std::vector<spinff::SpinFieldProvider *> providers;
@@ -87,10 +116,13 @@ class FixSpinSIB : public Fix {
 
     std::vector<MovingSpin> moving;
     std::vector<double> saved_fm;
+    std::vector<double> force_positions; // x of the last forces, for stock_pairs
 
     void parse(int narg, char **arg);
     double number(int narg, char **arg, int iarg, const char *keyword);
+    void parse_type_alpha(int narg, char **arg, int iarg);
     void check_arguments();
+    void check_damping();
     void check_other_fixes();
     bool shares_atoms(const Fix *other);
     void find_field_sources();
@@ -98,14 +130,21 @@ class FixSpinSIB : public Fix {
     void warn_about_lammps_zeeman();
 
     bool leads() const { return team.front() == this; }
+    double damping(int type) const;
     double target_temperature() const;
+    double spin_temperature() const;
+    void tally_zeeman(int i);
+    void save_positions();
+    void swap_positions();
+    void find_out_what_moves();
+    void tally_open_step();
+    void tally_heat();
     void half_step(Stage stage);
     void begin(Stage stage, double dt);
     void predict(double dt);
     void correct(double dt);
     void evaluate_field();
-    void tally_contributors_at_start();
-    std::pair<double *, double *> field_range() const;
+    std::pair<double *, double *> own_and_ghosts(double **vectors) const;
     void save_field();
     void restore_field();
     void clear_field();

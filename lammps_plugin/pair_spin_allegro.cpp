@@ -2,6 +2,7 @@
 #include "pair_spin_allegro.h"
 
 #include "fix_spin_sib.h"
+#include "fix_spin_sib_zeeman.h"
 #include "spin_pair_checks.h"
 
 #include "atom.h"
@@ -137,6 +138,7 @@ void PairSpinAllegro::init_style() {
     only_spins_move = update->whichflag == 1 || utils::strmatch(update->minimize_style, "^spin");
     for (const auto *fix : modify->get_fix_list()) {
         const bool spins_only = dynamic_cast<const FixSpinSIB *>(fix) != nullptr ||
+                                dynamic_cast<const FixSpinSIBZeeman *>(fix) != nullptr ||
                                 utils::strmatch(fix->style, "^precession/spin$") ||
                                 utils::strmatch(fix->style, "^setforce/spin$");
         only_spins_move = only_spins_move && spins_only;

@@ -45,6 +45,7 @@ class PairSpinCouplings : public PairSpin, public spinff::SpinFieldProvider {
 
     void update_couplings() override;
     void add_spin_field() override;
+    bool has_cheap_field() const override { return true; }
 
   protected:
     void allocate() override;

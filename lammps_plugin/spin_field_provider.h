@@ -16,9 +16,13 @@ class SpinFieldProvider {
     /// The next compute() of the pair style uses it.
     virtual void update_couplings() = 0;
 
-    /// Adds −(1/ħ) ∂E/∂e (rad·THz) at those positions and the present atom->sp, which must be
-    /// current on owned and ghost atoms, to atom->fm of owned and ghost atoms. No communication.
+    /// Adds −(1/ħ) ∂E/∂e (rad·THz) at those positions, whatever atom->x has become since, and the
+    /// present atom->sp, which must be current on owned and ghost atoms, to atom->fm of owned and
+    /// ghost atoms. No communication.
     virtual void add_spin_field() = 0;
+
+    /// Whether add_spin_field() calls no network: one field more does not matter then.
+    virtual bool has_cheap_field() const = 0;
 
   protected:
     ~SpinFieldProvider() = default; // never owned through this interface

@@ -3,6 +3,7 @@
 // What LAMMPS calls when it loads spinffplugin.so: registers the styles.
 #include "compute_spin_deviation.h"
 #include "fix_spin_sib.h"
+#include "fix_spin_sib_zeeman.h"
 #include "pair_spin_allegro.h"
 #include "pair_spin_couplings.h"
 #include "plugin_api.h"
@@ -29,6 +30,10 @@ void *create_fix_spin_sib(void *lmp, int narg, char **arg) {
 
 void *create_compute_spin_deviation(void *lmp, int narg, char **arg) {
     return static_cast<Compute *>(new ComputeSpinDeviation(static_cast<LAMMPS *>(lmp), narg, arg));
+}
+
+void *create_fix_spin_sib_zeeman(void *lmp, int narg, char **arg) {
+    return static_cast<Fix *>(new FixSpinSIBZeeman(static_cast<LAMMPS *>(lmp), narg, arg));
 }
 
 /// Whether the layouts this plugin was compiled with are those of the running LAMMPS.
@@ -82,5 +87,11 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *l
     plugin.name = "spin/deviation";
     plugin.info = "spinff: how far several models are apart";
     plugin.creator.v2 = &create_compute_spin_deviation;
+    register_plugin(&plugin, lmp);
+
+    plugin.style = "fix";
+    plugin.name = FixSpinSIBZeeman::style_name;
+    plugin.info = "spinff: part of fix spin/sib, for internal use";
+    plugin.creator.v2 = &create_fix_spin_sib_zeeman;
     register_plugin(&plugin, lmp);
 }

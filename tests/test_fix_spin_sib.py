@@ -403,12 +403,12 @@ fix_modify s energy yes
             dt=dt,
             steps=steps,
             every=steps // 25,
-            thermo="f_s f_z c_all_spins[5]",
+            thermo="f_s[1] f_z c_all_spins[5]",
         )
         table = run.thermo[0]
         fluctuation.append(table["PotEng"][1:].std())
         # compute spin (pair and precession energies) still works beside the fix
-        total = table["c_all_spins[5]"] + table["f_s"]
+        total = table["c_all_spins[5]"] + table["f_s[1]"]
         np.testing.assert_allclose(total, table["PotEng"], rtol=0, atol=1e-10)
     log.info("fluctuation of the energy, eV: %s", fluctuation)
     assert fluctuation[1] < 1e-4
@@ -418,9 +418,9 @@ fix_modify s energy yes
 def test_zeeman_energy(tmp_path: Path) -> None:
     moments = iron().get_initial_magnetic_moments()
     fixes = "fix s all spin/sib zeeman 30 0 0 -5\nfix_modify s energy yes"
-    run = coupled_spins(tmp_path, iron(), "", fixes, dt=0.001, steps=0, thermo="f_s")
+    run = coupled_spins(tmp_path, iron(), "", fixes, dt=0.001, steps=0, thermo="f_s[1]")
     expected = _core.mu_B * 30 * moments[:, 2].sum()
-    assert run.thermo[0]["f_s"][0] == pytest.approx(expected, rel=1e-10)
+    assert run.thermo[0]["f_s[1]"][0] == pytest.approx(expected, rel=1e-10)
     assert run.thermo[0]["PotEng"][0] == pytest.approx(expected, rel=1e-10)
 
 
@@ -583,13 +583,13 @@ def sib_in_python(
     """Directions (N, 3) after two SIB steps of dt/2 in each of so many steps."""
     tags = np.arange(1, len(directions) + 1)
     spins = directions
-    # Predicted lengths are those of the last time that forces were computed: before the
-    # first step, and between the two halves of each.
+    # Predicted lengths are those of the last time that forces were computed, which is
+    # with the spins of the end of a step.
     predicted = model.header.moment_mode == "predicted"
     for step in range(1, steps + 1):
         for stage in (0, 1):
             now = model(spins, lengths)
-            if predicted and (stage == 1 or step == 1):
+            if predicted and stage == 0:
                 lengths = now.lengths
             moves = model.magnetic & (lengths > 0)
             rate = np.where(moves, _core.g_e / np.where(moves, lengths, 1.0), 0.0)
@@ -721,7 +721,10 @@ FIX_ERRORS = {
     "alpha": ("alpha", "a value is missing after keyword 'alpha'; known keywords"),
     "alpha x": ("alpha x", "got 'x', expected a number; known keywords"),
     "alpha -1": ("alpha -0.1", "bad alpha, got -0.1, expected alpha >= 0"),
-    "unknown": ("beta 1", "unknown keyword 'beta'; known keywords: alpha A, temp"),
+    "unknown": (
+        "beta 1",
+        "unknown keyword 'beta'; known keywords: alpha A, alpha/type",
+    ),
     "twice": ("alpha 1 alpha 2", "keyword 'alpha' is given twice"),
     "no seed": ("alpha 0.1 temp 10 10", "temp needs a seed"),
     "seed 0": ("alpha 0.1 temp 10 10 seed 0", "bad seed, got '0', expected a positive"),

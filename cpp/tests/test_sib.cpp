@@ -154,6 +154,28 @@ void test_noise_amplitude() {
                 expected, 1e-12 * expected);
 }
 
+// === heat ===
+
+/// In a constant field E = -hbar fm . s changes by the heat alone, and not at all without a bath.
+void test_heat_is_the_change_of_energy() {
+    const Vec3 s = direction({0.4, -0.7, 0.2});
+    const Vec3 fm = {3.0, -1.0, 8.0};
+    const Vec3 noise = {9.0, 4.0, -6.0};
+    for (const double alpha : {0.0, 0.3}) {
+        const Vec3 eta = alpha > 0.0 ? noise : Vec3{0, 0, 0};
+        const Vec3 trial = sib_advance(s, s, fm, 0.8, eta, alpha, 0.05);
+        const Vec3 end = sib_advance(s, midpoint(s, trial), fm, 0.8, eta, alpha, 0.05);
+        const Vec3 moved = bath_displacement(s, end, fm, 0.8, alpha, 0.05);
+        const double energy = -units::hbar * (dot(fm, end) - dot(fm, s));
+        check_close("heat taken up", heat_taken_up(fm, fm, moved), energy, 1e-17);
+        if (alpha == 0.0) {
+            check_below("moved without a bath", distance(moved, {0, 0, 0}), 1e-15);
+        } else {
+            check_above("energy of the bath", std::abs(energy), 1e-5);
+        }
+    }
+}
+
 // === order of the deterministic part ===
 
 /// Error after t = 5 of a damped spin from +x against its closed solution
@@ -285,6 +307,7 @@ int main() {
     test_length_is_kept();
     test_rates();
     test_noise_amplitude();
+    test_heat_is_the_change_of_energy();
     test_damped_spin();
     test_pathwise_convergence();
     std::printf("%d failures\n", failures);
