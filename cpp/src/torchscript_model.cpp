@@ -26,6 +26,9 @@ namespace {
 
 using caffe2::serialize::PyTorchStreamReader;
 
+/// Bytes; a header with a hundred types has a tenth of it.
+constexpr std::size_t longest_header = 1'000'000;
+
 /// The message inside what torch throws: its own errors begin with it and go on with a stack trace,
 /// those of the TorchScript interpreter begin with a source listing and end with it.
 std::string message_of(const std::exception &exception) {
@@ -81,6 +84,13 @@ std::string read_header_text(const std::string &path, const std::string &who) {
         if (!archive.hasRecord("extra/spinff.json")) {
             throw Error(who + " is of another kind, got " + kind_of_archive(archive) +
                         ", expected a deployed model; write one with spinff deploy");
+        }
+        // The size is what the file says: without a limit a damaged one could fill the memory.
+        if (archive.getRecordSize("extra/spinff.json") > longest_header) {
+            throw Error(who + " has a damaged header, got " +
+                        std::to_string(archive.getRecordSize("extra/spinff.json")) +
+                        " bytes, expected at most " + std::to_string(longest_header) +
+                        "; copy the file again or deploy the model again");
         }
         const auto [data, size] = archive.getRecord("extra/spinff.json");
         return {static_cast<const char *>(data.get()), size};
