@@ -28,6 +28,9 @@ from spinff.lammps import plugin_directory
 
 T = TypeVar("T")
 
+PRELOAD = "SPINFF_TEST_PRELOAD"
+"""Environment variable: libraries to load before those of lmp."""
+
 TIMEOUT = 240.0
 """Longest run of one lmp, s: a rank that waits for ever must not hang the tests."""
 
@@ -57,7 +60,7 @@ def _wheel_directory() -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _environment() -> dict[str, str]:
+def lmp_environment() -> dict[str, str]:
     """The wheel's start script does this in Python; eight ranks need not repeat it."""
     libraries = Path(sysconfig.get_path("data")) / "lib"
     environment = dict(os.environ)
@@ -77,8 +80,8 @@ def start_lmp(
     """``mpiexec`` with its ranks; whatever happens in the block, none survives it."""
     (tmp_path / "in.lmp").write_text(input_text)
     mpiexec = Path(sys.executable).parent / "mpiexec"
-    # The sanitizers' libraries come first in a rank; mpiexec needs none.
-    preload = os.environ.get("SPINFF_TEST_PRELOAD")
+    # The libraries of `make sanitize` come first in a rank; mpiexec needs none.
+    preload = os.environ.get(PRELOAD)
     with subprocess.Popen(
         [
             mpiexec,
@@ -86,7 +89,7 @@ def start_lmp(
             *("-n", str(nranks), _wheel_directory() / "lmp", *LMP_ARGUMENTS),
         ],
         cwd=tmp_path,
-        env=_environment(),
+        env=lmp_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

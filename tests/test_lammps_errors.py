@@ -4,10 +4,13 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -27,7 +30,10 @@ from lammps_models import (
     save_predicted_moments,
 )
 from lammps_tools import (
+    PRELOAD,
+    TIMEOUT,
     is_running,
+    lmp_environment,
     ranks_of,
     run_lmp,
     start_lmp,
@@ -204,6 +210,45 @@ def test_bad_file(
     assert sentence in message
     for part in (", got", "expected", "; "):
         assert part in message
+
+
+def damaged_archives(good: Path, folder: Path) -> list[str]:
+    """Names of copies: cut at 20 places, and 40 with some bits changed."""
+    content, random, names = good.read_bytes(), Random(3), []
+    for part in range(20):
+        names.append(f"cut{part}.pth")
+        (folder / names[-1]).write_bytes(content[: len(content) * part // 20])
+    for number in range(40):
+        changed_content = bytearray(content)
+        for _ in range(random.randint(1, 3)):
+            changed_content[random.randrange(len(content))] ^= 1 << random.randrange(8)
+        names.append(f"bits{number}.pth")
+        (folder / names[-1]).write_bytes(changed_content)
+    return names
+
+
+def test_damaged_archives(model_file: Path, tmp_path: Path) -> None:
+    """One process reads them all; a cut file never loads, and nothing crashes."""
+    names = damaged_archives(model_file, tmp_path)
+    environment = lmp_environment() | {"LD_PRELOAD": os.environ.get(PRELOAD, "")}
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("damaged_models.py"), *names],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    *answers, end = done.stdout.splitlines()
+    assert (len(answers), end) == (len(names), "end")
+    for name, answer in zip(names, answers, strict=True):
+        if answer != f"{name}: loaded":
+            sentence = r"ERROR: pair_style spin/allegro: .*, got.*, expected .*; "
+            assert re.match(rf"{name}: {sentence}", answer)
+        else:
+            assert name.startswith("bits")
 
 
 # === input commands ===

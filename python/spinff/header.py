@@ -282,9 +282,9 @@ def parse_header(text: str, who: str) -> ModelHeader:
         f"different names out of {_shown(', '.join(type_names))}",
         lambda v: set(v) <= set(type_names),
     )
+    listed = _shown(", ".join(magnetic_types))
     per_magnetic_type = (
-        f"a positive number for each of the magnetic types {_shown(', '.join(magnetic_types))} "
-        "and for no other"
+        f"a positive number for each of the magnetic types {listed} and for no other"
     )
     r_max: float = fields.take(
         "r_max",
