@@ -19,6 +19,7 @@
 #include <torch/script.h>
 
 #include "spinff/error.hpp"
+#include "spinff/zip_records.hpp"
 
 namespace spinff {
 
@@ -64,6 +65,25 @@ bool has_end_of_zip(std::ifstream &file) {
     return tail.find("PK\x05\x06") != std::string::npos;
 }
 
+/// Compares every record with its checksum, which torch does not: of a changed bit it may make
+/// another network, or an exception where none is allowed, which ends the process.
+void check_records(PyTorchStreamReader &archive, std::ifstream &file, const std::string &who) {
+    const auto records = zip_records(file);
+    if (!records) {
+        throw Error(who + " is damaged, got an archive whose directory cannot be read, expected a "
+                          "whole one; copy the file again or deploy the model again");
+    }
+    for (const auto &[name, checksum] : *records) {
+        // the reader puts the folder of the archive before a name by itself
+        const auto [data, size] = archive.getRecord(name.substr(name.find('/') + 1));
+        if (crc32({static_cast<const char *>(data.get()), size}) != checksum) {
+            throw Error(who + " is damaged, got another checksum of record '" + name +
+                        "' than the archive names, expected the same; copy the file again or "
+                        "deploy the model again");
+        }
+    }
+}
+
 /// Reads the header before anything else of the file, so that a file of another kind or of a
 /// newer format gets its own sentence whatever torch would say of the rest.
 std::string read_header_text(const std::string &path, const std::string &who) {
@@ -93,7 +113,9 @@ std::string read_header_text(const std::string &path, const std::string &who) {
                         "; copy the file again or deploy the model again");
         }
         const auto [data, size] = archive.getRecord("extra/spinff.json");
-        return {static_cast<const char *>(data.get()), size};
+        std::string text(static_cast<const char *>(data.get()), size);
+        check_records(archive, file, who);
+        return text;
     } catch (const c10::Error &) {
         if (has_end_of_zip(file)) {
             throw Error(who +
