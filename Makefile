@@ -2,6 +2,7 @@
 # make demo    the whole path once: data, training, deployment, LAMMPS (see README.md)
 # make test    lint, types and tests
 # make benchmark ROWS="..."   speed and long averages, to benchmarks/results/ROW.json
+# make sanitize   the compiled parts under AddressSanitizer and UndefinedBehaviorSanitizer
 # make lint / make format
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
@@ -19,7 +20,7 @@ BUILD_FILES := pyproject.toml CMakeLists.txt $(CXX_FILES) \
 # lmp and mpiexec are called by name; one thread for each process, as the tests start several.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: setup test demo benchmark lint format
+.PHONY: setup test sanitize demo benchmark lint format
 .DELETE_ON_ERROR:
 
 setup: $(STAMP)
@@ -54,6 +55,25 @@ format: setup
 test: lint
 	ctest --test-dir build/wheel --output-on-failure --quiet
 	OMP_NUM_THREADS=1 pytest -n 2 --floor
+
+# lmp, MPI and torch are not instrumented: the libraries of the sanitizers are loaded into them
+# beforehand, and what such foreign code leaves allocated at exit is no leak of ours.
+SANITIZED := build/sanitize
+SANITIZER_LIBRARIES = $(shell $(CXX) -print-file-name=libasan.so) \
+    $(shell $(CXX) -print-file-name=libubsan.so) $(shell $(CXX) -print-file-name=libstdc++.so)
+# Each style on two ranks, the errors on the way, and models that are damaged.
+SANITIZED_TESTS := couplings-nio-2 or three_spins-nio-2 or full-2 or nan_during or cut_archives \
+    or test_wrong_table or test_rank_without_atoms or test_two_fixes_step_together
+
+sanitize: setup
+	cmake -S . -B $(SANITIZED) -G Ninja -DSPINFF_SANITIZE=ON -DPython_EXECUTABLE=$(abspath $(BIN)/python)
+	cmake --build $(SANITIZED) --parallel $(JOBS)
+	ASAN_OPTIONS=max_allocation_size_mb=512 ctest --test-dir $(SANITIZED) --output-on-failure
+	ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=print_stacktrace=1 OMP_NUM_THREADS=1 \
+	    LAMMPS_PLUGIN_PATH='$(abspath $(SANITIZED)/lammps_plugin)' \
+	    SPINFF_TEST_PRELOAD='$(SANITIZER_LIBRARIES)' \
+	    pytest -k '$(SANITIZED_TESTS)' tests/test_lammps_pair.py tests/test_lammps_errors.py \
+	    tests/test_fix_spin_sib.py tests/test_pair_spin_couplings.py
 
 demo: setup
 	OMP_NUM_THREADS=1 python examples/demo/run_demo.py

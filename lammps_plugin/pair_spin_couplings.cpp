@@ -20,7 +20,6 @@
 #include <cstring>
 #include <fstream>
 #include <numeric>
-#include <sstream>
 
 using namespace LAMMPS_NS;
 using spinff::CoupledSpins;
@@ -29,6 +28,9 @@ using spinff::Vec3;
 namespace {
 
 const std::string who = "pair_style spin/couplings";
+
+/// Bytes. A thousand couplings take a tenth of it; a trajectory given by mistake is longer.
+constexpr int longest_table = 10'000'000;
 
 Vec3 bond_vector(const double *from, const double *to) {
     return {to[0] - from[0], to[1] - from[1], to[2] - from[2]};
@@ -101,10 +103,10 @@ std::string PairSpinCouplings::read_on_rank_0(const std::string &path) const {
     int length = -1;
     if (comm->me == 0) {
         std::ifstream file(path);
-        std::ostringstream contents;
-        if (file && contents << file.rdbuf()) {
-            text = contents.str();
-            length = static_cast<int>(text.size());
+        text.resize(longest_table + 1);
+        file.read(text.data(), longest_table + 1);
+        if (file.gcount() > 0) {
+            length = static_cast<int>(file.gcount());
         }
     }
     MPI_Bcast(&length, 1, MPI_INT, 0, world);
@@ -113,6 +115,12 @@ std::string PairSpinCouplings::read_on_rank_0(const std::string &path) const {
                    "{}: the table cannot be read, got '{}', expected a readable file that is not "
                    "empty; correct the path in pair_coeff",
                    who, path);
+    }
+    if (length > longest_table) {
+        error->all(FLERR,
+                   "{}: '{}' is no table of couplings, got more than {} bytes, expected less; "
+                   "correct the path in pair_coeff",
+                   who, path, longest_table);
     }
     text.resize(length);
     MPI_Bcast(text.data(), length, MPI_CHAR, 0, world);

@@ -83,15 +83,14 @@ extern "C" __attribute__((visibility("default"))) void lammpsplugin_init(void *l
     plugin.creator.v2 = &create_fix_spin_sib;
     register_plugin(&plugin, lmp);
 
+    plugin.name = FixSpinSIBZeeman::style_name;
+    plugin.info = "spinff: part of fix spin/sib, for internal use";
+    plugin.creator.v2 = &create_fix_spin_sib_zeeman;
+    register_plugin(&plugin, lmp);
+
     plugin.style = "compute";
     plugin.name = "spin/deviation";
     plugin.info = "spinff: how far several models are apart";
     plugin.creator.v2 = &create_compute_spin_deviation;
-    register_plugin(&plugin, lmp);
-
-    plugin.style = "fix";
-    plugin.name = FixSpinSIBZeeman::style_name;
-    plugin.info = "spinff: part of fix spin/sib, for internal use";
-    plugin.creator.v2 = &create_fix_spin_sib_zeeman;
     register_plugin(&plugin, lmp);
 }

@@ -382,10 +382,22 @@ def save_message_passing(path: Path) -> None:
     )
 
 
-def save_broken_model(path: Path, threshold: float = 0.0, fails: bool = False) -> None:
-    """A model whose energy is NaN once two atoms are closer than ``threshold`` (Å).
+def save_broken_model(
+    path: Path,
+    threshold: float = 0.0,
+    fails: bool = False,
+    quantity: str = "lattice",
+) -> None:
+    """A model that is NaN once two atoms are closer than ``threshold`` (Å), else zero.
 
     Or one that raises an error whatever it is given.
+
+    Args:
+        path: the file.
+        threshold: Å.
+        fails: raise the error.
+        quantity: what is NaN: ``lattice`` energy, ``exchange``, or ``force`` while the
+            energy stays finite.
     """
 
     class Broken(ToyModel):
@@ -393,6 +405,7 @@ def save_broken_model(path: Path, threshold: float = 0.0, fails: bool = False) -
             super().__init__()
             self.threshold = threshold
             self.columns = 4 if fails else 3
+            self.quantity = quantity
 
         @torch.jit.export
         def couplings(
@@ -404,10 +417,20 @@ def save_broken_model(path: Path, threshold: float = 0.0, fails: bool = False) -
         ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
             edge_vectors = edge_vectors.view(-1, self.columns)
             r = torch.linalg.vector_norm(edge_vectors, dim=1)
-            poison = torch.where(r < self.threshold, float("nan"), 0.0)
+            poison = torch.where(r < self.threshold, float("nan"), 0.0) + 0.0 * r
+            in_energy = 0.0 * r
+            in_exchange = 0.0 * r[magnetic_edges]
+            if self.quantity == "lattice":
+                in_energy = poison
+            if self.quantity == "exchange":
+                in_exchange = poison[magnetic_edges]
+            if self.quantity == "force":  # the slope of a root at zero
+                in_energy = torch.where(r < self.threshold, 0.0 * r, r + 1.0).sqrt()
+                in_energy = torch.where(r < self.threshold, in_energy, 0.0 * r)
             energy = torch.zeros(types.size(0), dtype=torch.float64)
-            energy = energy.index_add(0, edge_index[0], poison + 0.0 * r)
+            energy = energy.index_add(0, edge_index[0], in_energy)
             exchange = 0.0 * edge_vectors[magnetic_edges].unsqueeze(2)
+            exchange = exchange + in_exchange.view(-1, 1, 1)
             anisotropy = torch.zeros(types.size(0), 3, 3, dtype=torch.float64)
             return energy, exchange.expand(-1, 3, 3), exchange[:, 0], anisotropy
 

@@ -8,9 +8,13 @@ import re
 import subprocess
 import sys
 import sysconfig
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -21,6 +25,11 @@ from numpy.typing import NDArray
 from spinff import _core
 from spinff.header import read_header
 from spinff.lammps import plugin_directory
+
+T = TypeVar("T")
+
+PRELOAD = "SPINFF_TEST_PRELOAD"
+"""Environment variable: libraries to load before those of lmp."""
 
 TIMEOUT = 240.0
 """Longest run of one lmp, s: a rank that waits for ever must not hang the tests."""
@@ -51,7 +60,7 @@ def _wheel_directory() -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def _environment() -> dict[str, str]:
+def lmp_environment() -> dict[str, str]:
     """The wheel's start script does this in Python; eight ranks need not repeat it."""
     libraries = Path(sysconfig.get_path("data")) / "lib"
     environment = dict(os.environ)
@@ -62,6 +71,74 @@ def _environment() -> dict[str, str]:
     # Set from outside to test a build that is not installed.
     environment.setdefault("LAMMPS_PLUGIN_PATH", plugin_directory())
     return environment
+
+
+@contextmanager
+def start_lmp(
+    input_text: str, nranks: int, tmp_path: Path
+) -> Iterator[subprocess.Popen[str]]:
+    """``mpiexec`` with its ranks; whatever happens in the block, none survives it."""
+    (tmp_path / "in.lmp").write_text(input_text)
+    mpiexec = Path(sys.executable).parent / "mpiexec"
+    # The libraries of `make sanitize` come first in a rank; mpiexec needs none.
+    preload = os.environ.get(PRELOAD)
+    with subprocess.Popen(
+        [
+            mpiexec,
+            *(("-genv", "LD_PRELOAD", preload) if preload else ()),
+            *("-n", str(nranks), _wheel_directory() / "lmp", *LMP_ARGUMENTS),
+        ],
+        cwd=tmp_path,
+        env=lmp_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()  # which mpiexec passes on to its ranks
+
+
+def _stat(pid: int) -> list[str]:
+    """State, parent, ... of a process; nothing if there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return text.rsplit(")", 1)[1].split()
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process exists and has not ended."""
+    return bool(_stat(pid)) and _stat(pid)[0] not in "ZX"
+
+
+def ranks_of(pid: int, count: int) -> list[int]:
+    """The ``count`` lmp processes below an mpiexec, or none while there are fewer."""
+    parents = {
+        int(entry.name): int((_stat(int(entry.name)) or ["X", "0"])[1])
+        for entry in Path("/proc").iterdir()
+        if entry.name.isdigit()
+    }
+    below, ranks = {pid}, []
+    while found := {p for p, parent in parents.items() if parent in below} - below:
+        below |= found
+    for process in sorted(below):
+        with suppress(OSError):
+            if Path(f"/proc/{process}/comm").read_text().strip() == "lmp":
+                ranks.append(process)
+    return ranks if len(ranks) == count else []
+
+
+def wait_for(condition: Callable[[], T], seconds: float) -> T:
+    """The first true value of a condition."""
+    end = time.monotonic() + seconds
+    while not (value := condition()):
+        assert time.monotonic() < end, f"still waiting after {seconds} s"
+        time.sleep(0.05)
+    return value
 
 
 def run_lmp(
@@ -81,21 +158,11 @@ def run_lmp(
         check: fail the test, with the end of the log, unless lmp ends well.
         timeout: longest time it may take, s; None for any.
     """
-    (tmp_path / "in.lmp").write_text(input_text)
-    mpiexec = Path(sys.executable).parent / "mpiexec"
-    completed = subprocess.run(
-        [mpiexec, "-n", str(nranks), _wheel_directory() / "lmp", *LMP_ARGUMENTS],
-        cwd=tmp_path,
-        env=_environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
+    with start_lmp(input_text, nranks, tmp_path) as process:
+        output = process.communicate(timeout=timeout)[0]
     log_file = tmp_path / "log.lammps"
     log = log_file.read_text() if log_file.exists() else ""
-    run = LammpsRun(completed.returncode, log + completed.stdout, tmp_path)
+    run = LammpsRun(process.returncode, log + output, tmp_path)
     if check:
         assert run.returncode == 0, run.log[-4000:]
     run.thermo = read_thermo(log)

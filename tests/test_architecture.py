@@ -17,7 +17,7 @@ PACKAGE = REPOSITORY / "python" / "spinff"
 
 # A module may import from its own layer and from lower ones, never from a higher one.
 LAYERS: list[set[str]] = [
-    {"errors", "units", "header", "lammps", "_core"},
+    {"errors", "files", "units", "header", "lammps", "_core"},
     {"fields", "irreps"},
     {"nn"},
     {"models"},

@@ -5,6 +5,7 @@ import importlib
 import json
 import zipfile
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -85,6 +86,7 @@ WRONG_VALUES: list[tuple[str, Any]] = [
     ("r_max", -5.0),
     ("r_max", "5"),
     ("r_max", True),
+    ("r_max", 100.5),
     ("cutoffs", [[5.0, 4.0]]),
     ("cutoffs", [[5.0], [4.0]]),
     ("cutoffs", [[5.0, 4.0], [4.0, 5.1]]),
@@ -98,9 +100,13 @@ WRONG_VALUES: list[tuple[str, Any]] = [
     ("training_data_sha256", ""),
     ("git_revision", None),
     ("created", 2026),
+    ("created", "20\n26"),
 ]
 
-NOT_JSON_OBJECTS = ["", "{", "[1, 2]", '"text"', '{"r_max": NaN}']
+NOT_JSON_OBJECTS = [
+    *("", "{", "[1, 2]", '"text"', '{"r_max": NaN}'),
+    '{"format": ' + "[" * 100_000,
+]
 
 
 COUPLINGS: list[tuple[dict[str, object], bool]] = [
@@ -332,3 +338,54 @@ def test_damaged_header(tmp_path: Path) -> None:
     path.write_bytes(damaged)
     with pytest.raises(SpinffError, match="the header is damaged, got"):
         read_header(path)
+
+
+# === damage ===
+
+
+def test_a_number_too_large_for_a_float() -> None:
+    assert_refused(text_with(r_max=10**400), "header field 'r_max' is wrong")
+
+
+def damaged(content: bytes, random: Random) -> bytes:
+    """A copy with one to three faults."""
+    changed = bytearray(content)
+    for _ in range(random.randint(1, 3)):
+        start = random.randrange(len(changed) + 1)
+        end = start + random.randrange(20)
+        match random.randrange(5):
+            case 0:
+                changed[start:end] = random.randbytes(random.randrange(20))
+            case 1:
+                del changed[start:]
+            case 2:
+                changed[start:start] = changed[start : start + 200]
+            case 3:
+                words = (b"1e999", b"9" * 5000, b"[" * 2000, b"\\ud800", b"\xff", b"{}")
+                changed[start:start] = random.choice(words)
+            case _ if start < len(changed):
+                changed[start] ^= 1 << random.randrange(8)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("archive", [False, True], ids=["text", "archive"])
+def test_damage_ends_in_a_sentence(archive: bool, tmp_path: Path) -> None:
+    """cpp/tests/test_mutated_files.cpp does the same to the reader in C++."""
+    random, path = Random(7), tmp_path / "a.pth"
+    text = json.dumps(HEADER).encode()
+    whole = write_zip(path, {"a/extra/spinff.json": text.decode()}).read_bytes()
+    refused = 0
+    for _ in range(1500):
+        try:
+            if archive:
+                path.write_bytes(damaged(whole, random))
+                read_header(path)
+            else:
+                parse_header(damaged(text, random).decode("latin-1"), "here")
+        except SpinffError as error:
+            refused += 1
+            message = str(error)
+            assert len(message) < 1500
+            assert message.encode()  # can be printed
+            assert min(message) >= " "
+    assert refused > 1000

@@ -1,6 +1,12 @@
 """Every bad input of pair_style spin/allegro ends in a sentence of its own."""
 
 import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +28,17 @@ from lammps_models import (
     save_model,
     save_predicted_moments,
 )
-from lammps_tools import run_lmp, write_data
+from lammps_tools import (
+    PRELOAD,
+    TIMEOUT,
+    is_running,
+    lmp_environment,
+    ranks_of,
+    run_lmp,
+    start_lmp,
+    wait_for,
+    write_data,
+)
 
 pytestmark = pytest.mark.lammps
 
@@ -193,6 +209,28 @@ def test_bad_file(
     assert sentence in message
     for part in (", got", "expected", "; "):
         assert part in message
+
+
+def test_cut_archives(model_file: Path, tmp_path: Path) -> None:
+    """Cut at 20 places; one process reads them all, and is told what each is."""
+    content, names = model_file.read_bytes(), [f"cut{part}.pth" for part in range(20)]
+    for part, name in enumerate(names):
+        (tmp_path / name).write_bytes(content[: len(content) * part // 20])
+    done = subprocess.run(
+        [sys.executable, Path(__file__).with_name("damaged_models.py"), *names],
+        cwd=tmp_path,
+        env=lmp_environment() | {"LD_PRELOAD": os.environ.get(PRELOAD, "")},
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    *answers, end = done.stdout.splitlines()
+    assert end == "end"
+    sentence = r"ERROR: pair_style spin/allegro: .*, got.*, expected .*; "
+    for name, answer in zip(names, answers, strict=True):
+        assert re.match(rf"{name}: {sentence}", answer)
 
 
 # === input commands ===
@@ -414,16 +452,87 @@ def test_moment_like_the_models_is_no_warning(tmp_path: Path) -> None:
 # === results ===
 
 
-def test_nan_in_a_result(structure: Atoms, tmp_path: Path) -> None:
-    save_broken_model(tmp_path / "broken.pth", threshold=1.5)
-    write_data(structure, tmp_path / "structure.data", TYPES)
-    atom = 6  # of structure.positions[5]; LAMMPS counts from 1
-    text = changed("model.pth", "broken.pth").replace(
-        "run 1", f"group hit id {atom}\nvelocity hit set 100.0 0.0 0.0\nrun 20"
-    )
-    run = run_lmp(text, 1, tmp_path, check=False)
+SPEED = 0.1
+"""Å in a step of the atom that is thrown at others."""
+
+
+def first_step_below(
+    atoms: Atoms, thrown: int, threshold: float, pairs: str
+) -> tuple[int, set[int]]:
+    """Step at which two atoms come closer than that, and the IDs of all that have."""
+    atoms = atoms.copy()
+    others = [atom.index for atom in atoms if atom.symbol not in pairs.split("-")]
+    for step in range(20):
+        distances = atoms.get_all_distances(mic=True)
+        np.fill_diagonal(distances, np.inf)
+        distances[others] = distances[:, others] = np.inf
+        close = np.flatnonzero(distances.min(1) < threshold)
+        if close.size:
+            return step, {int(index) + 1 for index in close}
+        atoms.positions[thrown - 1, 0] += SPEED
+    raise AssertionError("the atoms never meet")
+
+
+SIB = "fix 2 all spin/sib\n"
+NOT_FINITE = [
+    # ranks, what is NaN, between which atoms, closer than (Å), ID of the atom thrown
+    (1, "lattice", "Ni-O", 1.5, 6, "", "lattice energy of atom"),
+    (2, "lattice", "Ni-O", 1.5, 6, "", "lattice energy of atom"),
+    (2, "force", "Ni-O", 1.5, 6, "", "force on atom"),
+    (2, "exchange", "Ni-Ni", 2.7, 5, "", "exchange energy of atom"),
+    (2, "exchange", "Ni-Ni", 2.7, 5, SIB, "spin field of atom"),
+]
+
+
+@pytest.mark.parametrize(
+    ("nranks", "quantity", "pairs", "threshold", "thrown", "fix", "name"),
+    NOT_FINITE,
+    ids=[f"{case[1]}-{case[0]}{'-sib' * bool(case[5])}" for case in NOT_FINITE],
+)
+def test_nan_during_a_run(
+    nranks: int,
+    quantity: str,
+    pairs: str,
+    threshold: float,
+    thrown: int,
+    fix: str,
+    name: str,
+    structure: Atoms,
+    tmp_path: Path,
+) -> None:
+    """All ranks end, with the step, the atom and the quantity."""
+    save_broken_model(tmp_path / "broken.pth", threshold, quantity=quantity)
+    throw = f"group hit id {thrown}\nvelocity hit set {1000 * SPEED} 0.0 0.0\nrun 20"
+    text = changed("model.pth", "broken.pth").replace("run 1", fix + throw)
+    step, ids = first_step_below(structure, thrown, threshold, pairs)
+    assert step > 0
+    run = run_lmp(text, nranks, tmp_path, check=False)
     assert run.returncode != 0
-    log = " ".join(run.log.split())
-    assert "spin/allegro: lattice energy of atom " in log
-    assert " is not a finite number at step " in log
-    assert "step 0," not in log
+    found = re.search(
+        rf"spin/allegro: {name} (\d+) \(type \d\) is not a finite number at step "
+        r"(\d+), got -?nan; the atoms are too close or far from what",
+        " ".join(run.log.split()),
+    )
+    assert found, run.log[-2000:]
+    assert int(found[1]) in ids
+    assert int(found[2]) == step
+
+
+# === a rank that dies ===
+
+
+def test_a_killed_rank_ends_the_run(structure: Atoms, tmp_path: Path) -> None:
+    """As the kernel does when the memory is full: nothing waits, nothing is left."""
+    text = changed("run 1", "thermo_modify flush yes\nrun 100000000")
+    with start_lmp(text, 2, tmp_path) as process:
+        ranks = wait_for(lambda: ranks_of(process.pid, 2), 60.0)
+        # in the steps, where the ranks wait for each other
+        log = tmp_path / "log.lammps"
+        wait_for(lambda: log.exists() and "Step" in log.read_text(), 60.0)
+        os.kill(ranks[1], signal.SIGKILL)
+        begin = time.monotonic()
+        output = process.communicate(timeout=30.0)[0]
+        assert process.returncode != 0
+        assert time.monotonic() - begin < 10.0
+    assert "Killed (signal 9)" in output
+    assert not [pid for pid in ranks if is_running(pid)]

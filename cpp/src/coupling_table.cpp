@@ -20,6 +20,9 @@ const std::string convention = "half sum over i != j, J > 0 antiferromagnetic";
 /// element: printed tables are rounded.
 constexpr double transpose_tolerance = 1.0e-6;
 
+/// Å. The longest bond is LAMMPS' cutoff, and ghost atoms without end would fill the memory.
+constexpr double longest_bond = 100.0;
+
 double length_of(const Vec3 &v) {
     return std::sqrt(dot(v, v));
 }
@@ -31,14 +34,6 @@ Vec3 difference(const Vec3 &a, const Vec3 &b) {
 std::string number(double value) {
     char text[32];
     std::snprintf(text, sizeof(text), "%.6g", value);
-    return text;
-}
-
-std::string join(const std::vector<std::string> &names) {
-    std::string text;
-    for (const auto &name : names) {
-        text += (text.empty() ? "" : ", ") + name;
-    }
     return text;
 }
 
@@ -79,11 +74,10 @@ class TableReader {
     TableReader(std::string who) : who(std::move(who)) {}
 
     CouplingTable read(const std::string &text) {
-        json object;
-        try {
-            object = json::parse(text);
-        } catch (const json::exception &exception) {
-            fail("the file is not JSON", exception.what(), "one JSON object", "correct the syntax");
+        std::string why;
+        const json object = parse_json(text, why);
+        if (object.is_discarded()) {
+            fail("the file is not JSON", why, "one JSON object", "correct the syntax");
         }
         check_keys(object, "the file",
                    {"format", "format_version", "convention", "units", "tolerance", "species",
@@ -115,40 +109,40 @@ class TableReader {
         std::vector<std::string> known = required;
         known.insert(known.end(), optional.begin(), optional.end());
         if (!object.is_object()) {
-            fail(place + " is wrong", object.dump(), "an object with the keys " + join(known),
+            fail(place + " is wrong", shown(object), "an object with the keys " + shown_list(known),
                  "correct it");
         }
         for (const auto &item : object.items()) {
             if (std::find(known.begin(), known.end(), item.key()) == known.end()) {
-                fail(place + " has an unknown key", "'" + item.key() + "'",
-                     "one of: " + join(known), "correct or remove it");
+                fail(place + " has an unknown key", shown_text(item.key()),
+                     "one of: " + shown_list(known), "correct or remove it");
             }
         }
         for (const auto &key : required) {
             if (!object.contains(key)) {
-                fail("'" + key + "' is missing in " + place, "none", "the keys " + join(required),
-                     "add it");
+                fail("'" + key + "' is missing in " + place, "none",
+                     "the keys " + shown_list(required), "add it");
             }
         }
     }
 
     void check_equal(const json &object, const std::string &key, const json &expected) const {
         if (object.at(key) != expected) {
-            fail("'" + key + "' is wrong", object.at(key).dump(), expected.dump(),
+            fail("'" + key + "' is wrong", shown(object.at(key)), shown(expected),
                  key == "convention" ? "convert the values to it" : "correct it");
         }
     }
 
     double finite(const json &value, const std::string &what) const {
         if (!value.is_number() || !std::isfinite(value.get<double>())) {
-            fail(what + " is wrong", value.dump(), "a number", "correct it");
+            fail(what + " is wrong", shown(value), "a number", "correct it");
         }
         return value.get<double>();
     }
 
     double positive(const json &value, const std::string &what) const {
         if (finite(value, what) <= 0.0) {
-            fail(what + " is wrong", value.dump(), "a number above 0", "correct it");
+            fail(what + " is wrong", shown(value), "a number above 0", "correct it");
         }
         return value.get<double>();
     }
@@ -157,7 +151,7 @@ class TableReader {
     void numbers(const json &value, const std::string &what, const std::string &expected,
                  std::size_t count, double *to) const {
         if (!value.is_array() || value.size() != count) {
-            fail(what + " is wrong", value.dump(), expected, "correct it");
+            fail(what + " is wrong", shown(value), expected, "correct it");
         }
         for (const json &item : value) {
             *to++ = finite(item, what);
@@ -168,7 +162,7 @@ class TableReader {
         const std::string expected = "three rows of three numbers";
         Tensor3 tensor;
         if (!value.is_array() || value.size() != 3) {
-            fail(what + " is wrong", value.dump(), expected, "correct it");
+            fail(what + " is wrong", shown(value), expected, "correct it");
         }
         for (int a = 0; a < 3; ++a) {
             numbers(value[a], what, expected, 3, &tensor[3 * a]);
@@ -185,18 +179,22 @@ class TableReader {
         check_equal(units, "moment", "bohr_magneton");
         const json &energy = units.at("energy");
         if (energy != "eV" && energy != "meV") {
-            fail("'energy' is wrong", energy.dump(), R"("eV" or "meV")", "convert the values");
+            fail("'energy' is wrong", shown(energy), R"("eV" or "meV")", "convert the values");
         }
         unit = energy == "meV" ? 1.0e-3 : 1.0;
     }
 
     void read_species(const json &object) {
         if (!object.is_object() || object.empty()) {
-            fail("'species' is wrong", object.dump(), "an object with one entry for each species",
+            fail("'species' is wrong", shown(object), "an object with one entry for each species",
                  "correct it");
         }
         for (const auto &item : object.items()) {
-            const std::string place = "species '" + item.key() + "'";
+            if (!is_plain_text(item.key())) {
+                fail("a name in 'species' is wrong", shown_text(item.key()),
+                     "a name without control characters, not empty", "correct it");
+            }
+            const std::string place = "species " + shown_text(item.key());
             check_keys(item.value(), place, {"moment"}, {"A"});
             CoupledSpecies species;
             species.name = item.key();
@@ -216,7 +214,7 @@ class TableReader {
         const std::string what = "'A' of species '" + species.name + "'";
         species.anisotropy = matrix(value, what);
         if (!equal(species.anisotropy, transpose(species.anisotropy))) {
-            fail(what + " is not symmetric", value.dump(), "A equal to its transpose",
+            fail(what + " is not symmetric", shown(value), "A equal to its transpose",
                  "correct it");
         }
         if (species.moment == 0.0) {
@@ -227,7 +225,7 @@ class TableReader {
 
     void read_couplings(const json &list) {
         if (!list.is_array()) {
-            fail("'couplings' is wrong", list.dump(), "a list", "correct it");
+            fail("'couplings' is wrong", shown(list), "a list", "correct it");
         }
         for (const json &item : list) {
             table.couplings.push_back(read_coupling(item, table.couplings.size() + 1));
@@ -261,7 +259,7 @@ class TableReader {
     void read_ends(const json &names, const std::string &place, Coupling &coupling) const {
         if (!names.is_array() || names.size() != 2 || !names[0].is_string() ||
             !names[1].is_string()) {
-            fail("'species' of " + place + " is wrong", names.dump(), "two names", "correct it");
+            fail("'species' of " + place + " is wrong", shown(names), "two names", "correct it");
         }
         for (int end : {0, 1}) {
             const std::string name = names[end];
@@ -271,8 +269,8 @@ class TableReader {
                 known.push_back(species.name);
             }
             if (index < 0) {
-                fail(place + " has an unknown species", "'" + name + "'", "one of: " + join(known),
-                     "correct it or add it to 'species'");
+                fail(place + " has an unknown species", shown_text(name),
+                     "one of: " + shown_list(known), "correct it or add it to 'species'");
             }
             if (table.species[index].moment == 0.0) {
                 fail(place + " couples a species that is not magnetic",
@@ -293,6 +291,10 @@ class TableReader {
             coupling.length = length_of(vector);
         } else {
             coupling.length = finite(item.at("distance"), "'distance' of " + place);
+        }
+        if (!(coupling.length <= longest_bond)) {
+            fail(place + " is too long", number(coupling.length) + " angstrom",
+                 "at most " + number(longest_bond) + " angstrom", "correct it");
         }
         if (coupling.length <= 2.0 * table.tolerance) {
             fail(place + " is too short", number(coupling.length) + " angstrom",

@@ -12,13 +12,8 @@ namespace spinff {
 
 namespace {
 
-std::string join(const std::vector<std::string> &names) {
-    std::string text;
-    for (const auto &name : names) {
-        text += (text.empty() ? "" : ", ") + name;
-    }
-    return text;
-}
+/// Å. No network sees further; and LAMMPS would fill the memory with ghost atoms.
+constexpr double longest_cutoff = 100.0;
 
 /// Reads one header field by field; every failure names the file, the field and the value.
 class HeaderReader {
@@ -43,8 +38,8 @@ class HeaderReader {
 
     std::string text(const std::string &name) const {
         const json &value = field(name);
-        if (!value.is_string() || value.get<std::string>().empty()) {
-            fail(name, value.dump(), "a non-empty string");
+        if (!is_plain_text(value)) {
+            fail(name, shown(value), "a non-empty string without control characters");
         }
         return value.get<std::string>();
     }
@@ -52,7 +47,7 @@ class HeaderReader {
     bool boolean(const std::string &name) const {
         const json &value = field(name);
         if (!value.is_boolean()) {
-            fail(name, value.dump(), "true or false");
+            fail(name, shown(value), "true or false");
         }
         return value.get<bool>();
     }
@@ -60,7 +55,7 @@ class HeaderReader {
     std::string one_of(const std::string &name, const std::vector<std::string> &known) const {
         const std::string value = text(name);
         if (std::find(known.begin(), known.end(), value) == known.end()) {
-            fail(name, "'" + value + "'", "one of: " + join(known));
+            fail(name, shown_text(value), "one of: " + shown_list(known));
         }
         return value;
     }
@@ -68,7 +63,7 @@ class HeaderReader {
     double positive(const std::string &name, const json &value) const {
         if (!value.is_number() || !std::isfinite(value.get<double>()) ||
             value.get<double>() <= 0.0) {
-            fail(name, value.dump(), "a positive number");
+            fail(name, shown(value), "a positive number");
         }
         return value.get<double>();
     }
@@ -76,15 +71,13 @@ class HeaderReader {
     std::vector<std::string> unique_names(const std::string &name) const {
         const json &value = field(name);
         const bool strings =
-            value.is_array() && std::all_of(value.begin(), value.end(), [](const json &item) {
-                return item.is_string() && item != "";
-            });
+            value.is_array() && std::all_of(value.begin(), value.end(), is_plain_text);
         if (!strings) {
-            fail(name, value.dump(), "a list of non-empty strings");
+            fail(name, shown(value), "a list of non-empty strings without control characters");
         }
         auto names = value.get<std::vector<std::string>>();
         if (std::set<std::string>(names.begin(), names.end()).size() != names.size()) {
-            fail(name, value.dump(), "every name once");
+            fail(name, shown(value), "every name once");
         }
         return names;
     }
@@ -96,7 +89,7 @@ class HeaderReader {
         std::vector<std::string> magnetic;
         std::vector<double> numbers(header.num_types(), 0.0);
         if (!value.is_object()) {
-            fail(name, value.dump(), "an object with a number for each magnetic type");
+            fail(name, shown(value), "an object with a number for each magnetic type");
         }
         for (std::size_t type = 0; type < header.num_types(); ++type) {
             if (!header.magnetic[type]) {
@@ -105,12 +98,14 @@ class HeaderReader {
             magnetic.push_back(header.type_names[type]);
             const auto found = value.find(magnetic.back());
             if (found == value.end()) {
-                fail(name, value.dump(), "a number for magnetic type '" + magnetic.back() + "'");
+                fail(name, shown(value),
+                     "a number for magnetic type " + shown_text(magnetic.back()));
             }
             numbers[type] = positive(name, *found);
         }
         if (value.size() != magnetic.size()) {
-            fail(name, value.dump(), "a number for exactly the magnetic types: " + join(magnetic));
+            fail(name, shown(value),
+                 "a number for exactly the magnetic types: " + shown_list(magnetic));
         }
         return numbers;
     }
@@ -119,14 +114,14 @@ class HeaderReader {
         const json &value = field("format_version");
         const std::string known = std::to_string(deployed_format_version);
         if (!value.is_number_integer() || value < 1) {
-            fail("format_version", value.dump(), "the integer " + known);
+            fail("format_version", shown(value), "the integer " + known);
         }
         if (value != deployed_format_version) {
             const bool newer = value > deployed_format_version;
             const auto writer = object.find("spinff_version");
             throw Error(who + ": the file has " + (newer ? "a newer" : "an older") +
-                        " format, got format version " + value.dump() + " (written by spinff " +
-                        (writer == object.end() ? "of unknown version" : writer->dump()) +
+                        " format, got format version " + shown(value) + " (written by spinff " +
+                        (writer == object.end() ? "of unknown version" : shown(*writer)) +
                         "), expected " + known + "; " +
                         (newer ? "update spinff" : "deploy the checkpoint again with this spinff"));
         }
@@ -138,11 +133,11 @@ class HeaderReader {
         const std::vector<std::string> known(known_terms.begin(), known_terms.end());
         const auto names = unique_names("terms");
         if (names.empty() || names.front() != known.front()) {
-            fail("terms", field("terms").dump(), "a list that begins with " + known.front());
+            fail("terms", shown(field("terms")), "a list that begins with " + known.front());
         }
         for (const auto &name : names) {
             if (std::find(known.begin(), known.end(), name) == known.end()) {
-                fail("terms", "'" + name + "'", "one of: " + join(known));
+                fail("terms", shown_text(name), "one of: " + shown_list(known));
             }
         }
         return names;
@@ -157,7 +152,8 @@ class HeaderReader {
         for (const auto &name : unique_names("magnetic_types")) {
             const auto found = std::find(header.type_names.begin(), header.type_names.end(), name);
             if (found == header.type_names.end()) {
-                fail("magnetic_types", "'" + name + "'", "one of: " + join(header.type_names));
+                fail("magnetic_types", shown_text(name),
+                     "one of: " + shown_list(header.type_names));
             }
             header.magnetic[found - header.type_names.begin()] = true;
         }
@@ -167,22 +163,25 @@ class HeaderReader {
 
     void read_cutoffs(ModelHeader &header) const {
         header.r_max = positive("r_max", field("r_max"));
+        if (header.r_max > longest_cutoff) {
+            fail("r_max", shown(field("r_max")), "at most " + shown(longest_cutoff) + " angstrom");
+        }
         const json &rows = field("cutoffs");
         const std::size_t n = header.num_types();
         const std::string shape = std::to_string(n) + " rows of " + std::to_string(n) +
                                   " numbers, one for each pair of types";
         if (!rows.is_array() || rows.size() != n) {
-            fail("cutoffs", rows.dump(), shape);
+            fail("cutoffs", shown(rows), shape);
         }
         for (const json &row : rows) {
             if (!row.is_array() || row.size() != n) {
-                fail("cutoffs", rows.dump(), shape);
+                fail("cutoffs", shown(rows), shape);
             }
             auto &cutoffs = header.cutoffs.emplace_back();
             for (const json &value : row) {
                 cutoffs.push_back(positive("cutoffs", value));
                 if (cutoffs.back() > header.r_max) {
-                    fail("cutoffs", value.dump(), "at most r_max = " + field("r_max").dump());
+                    fail("cutoffs", shown(value), "at most r_max = " + shown(field("r_max")));
                 }
             }
         }
@@ -192,7 +191,7 @@ class HeaderReader {
         static const json expected = {
             {"energy", "eV"}, {"length", "angstrom"}, {"moment", "bohr_magneton"}};
         if (field("units") != expected) {
-            fail("units", field("units").dump(), expected.dump());
+            fail("units", shown(field("units")), shown(expected));
         }
     }
 
@@ -204,11 +203,11 @@ class HeaderReader {
 } // namespace
 
 ModelHeader parse_header(const std::string &text, const std::string &who) {
-    const json object = json::parse(text, nullptr, false);
+    std::string why = "another value";
+    const json object = parse_json(text, why);
     if (!object.is_object()) {
-        throw Error(who + ": the header is not a JSON object, got " + std::to_string(text.size()) +
-                    " bytes of something else, expected one JSON object; deploy the model again "
-                    "with spinff deploy");
+        throw Error(who + ": the header is not a JSON object, got " + why +
+                    ", expected one JSON object; deploy the model again with spinff deploy");
     }
     const HeaderReader reader(object, who);
     ModelHeader header;

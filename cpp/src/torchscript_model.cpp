@@ -19,12 +19,16 @@
 #include <torch/script.h>
 
 #include "spinff/error.hpp"
+#include "spinff/zip_records.hpp"
 
 namespace spinff {
 
 namespace {
 
 using caffe2::serialize::PyTorchStreamReader;
+
+/// Bytes; a header with a hundred types has a tenth of it.
+constexpr std::size_t longest_header = 1'000'000;
 
 /// The message inside what torch throws: its own errors begin with it and go on with a stack trace,
 /// those of the TorchScript interpreter begin with a source listing and end with it.
@@ -61,6 +65,25 @@ bool has_end_of_zip(std::ifstream &file) {
     return tail.find("PK\x05\x06") != std::string::npos;
 }
 
+/// Compares every record with its checksum, which torch does not: of a changed bit it may make
+/// another network, or an exception where none is allowed, which ends the process.
+void check_records(PyTorchStreamReader &archive, std::ifstream &file, const std::string &who) {
+    const auto records = zip_records(file);
+    if (!records) {
+        throw Error(who + " is damaged, got an archive whose directory cannot be read, expected a "
+                          "whole one; copy the file again or deploy the model again");
+    }
+    for (const auto &[name, checksum] : *records) {
+        // the reader puts the folder of the archive before a name by itself
+        const auto [data, size] = archive.getRecord(name.substr(name.find('/') + 1));
+        if (crc32({static_cast<const char *>(data.get()), size}) != checksum) {
+            throw Error(who + " is damaged, got another checksum of record '" + name +
+                        "' than the archive names, expected the same; copy the file again or "
+                        "deploy the model again");
+        }
+    }
+}
+
 /// Reads the header before anything else of the file, so that a file of another kind or of a
 /// newer format gets its own sentence whatever torch would say of the rest.
 std::string read_header_text(const std::string &path, const std::string &who) {
@@ -82,8 +105,17 @@ std::string read_header_text(const std::string &path, const std::string &who) {
             throw Error(who + " is of another kind, got " + kind_of_archive(archive) +
                         ", expected a deployed model; write one with spinff deploy");
         }
+        // The size is what the file says: without a limit a damaged one could fill the memory.
+        if (archive.getRecordSize("extra/spinff.json") > longest_header) {
+            throw Error(who + " has a damaged header, got " +
+                        std::to_string(archive.getRecordSize("extra/spinff.json")) +
+                        " bytes, expected at most " + std::to_string(longest_header) +
+                        "; copy the file again or deploy the model again");
+        }
         const auto [data, size] = archive.getRecord("extra/spinff.json");
-        return {static_cast<const char *>(data.get()), size};
+        std::string text(static_cast<const char *>(data.get()), size);
+        check_records(archive, file, who);
+        return text;
     } catch (const c10::Error &) {
         if (has_end_of_zip(file)) {
             throw Error(who +

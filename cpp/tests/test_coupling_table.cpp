@@ -2,6 +2,7 @@
 //
 // The reader of coupling tables and the search for the coupling of a bond.
 #include "check.hpp"
+#include "good_files.hpp"
 
 #include "spinff/coupling_table.hpp"
 #include "spinff/error.hpp"
@@ -13,23 +14,8 @@ using namespace spinff;
 
 namespace {
 
-const std::string good = R"({
-  "format": "spinff-couplings", "format_version": 1, "comment": "made up",
-  "convention": "half sum over i != j, J > 0 antiferromagnetic",
-  "units": {"energy": "meV", "length": "angstrom", "moment": "bohr_magneton"},
-  "tolerance": 0.1,
-  "species": {
-    "I": {"moment": 0}, "Cr": {"moment": 3, "A": [[0, 0, 0], [0, 0, 0.5], [0, 0.5, -2]]},
-    "Mn": {"moment": 4.5}},
-  "couplings": [
-    {"species": ["Cr", "Cr"], "vector": [3, 0, 0], "J": [[1, 2, 3], [4, 5, 6], [7, 8, 9]]},
-    {"species": ["Cr", "Cr"], "vector": [0, 3, 0], "J": -5, "K": 0.25},
-    {"species": ["Cr", "Mn"], "distance": 4.0, "J": [[1, 2, 3], [4, 5, 6], [7, 8, 9]]},
-    {"species": ["Mn", "Mn"], "distance": 4.2, "K": 2}]
-})";
-
 std::string with(const std::string &old, const std::string &replacement) {
-    std::string text = good;
+    std::string text = good_table;
     const auto place = text.find(old);
     CHECK(place != std::string::npos);
     return text.replace(place, old.size(), replacement);
@@ -56,7 +42,7 @@ void check_message(const std::string &old, const std::string &replacement,
 }
 
 void test_species() {
-    const auto table = parse_coupling_table(good, "t");
+    const auto table = parse_coupling_table(good_table, "t");
     CHECK(table.species.size() == 3 && table.tolerance == 0.1);
     CHECK(table.find_species("Fe") == -1);
     const auto &cr = table.species[table.find_species("Cr")];
@@ -68,7 +54,7 @@ void test_species() {
 
 /// Every bond is there in both directions, with the transpose.
 void test_both_directions() {
-    const auto table = parse_coupling_table(good, "t");
+    const auto table = parse_coupling_table(good_table, "t");
     CHECK(table.couplings.size() == 4 + 2 + 1);
     const int cr = table.find_species("Cr");
     const int mn = table.find_species("Mn");
@@ -98,7 +84,7 @@ void test_both_directions() {
 }
 
 void test_cutoffs_and_mismatch() {
-    const auto table = parse_coupling_table(good, "t");
+    const auto table = parse_coupling_table(good_table, "t");
     const int cr = table.find_species("Cr");
     const int mn = table.find_species("Mn");
     const int iodine = table.find_species("I");

@@ -3,6 +3,7 @@
 // The reader of the model header. tests/test_header.py runs it, through Python, on every wrong
 // field; here is what a C++ caller gets.
 #include "check.hpp"
+#include "good_files.hpp"
 
 #include "spinff/error.hpp"
 #include "spinff/header.hpp"
@@ -11,22 +12,9 @@ using namespace spinff;
 
 namespace {
 
-const std::string good = R"({
-  "format": "spinff-deployed-model", "format_version": 2, "backend": "torchscript",
-  "spinff_version": "0.1.0", "torch_version": "2.13.0", "nequip_version": "0.19.1",
-  "allegro_version": "0.8.3", "e3nn_version": "0.6.0", "model_class": "SpinAllegro", "strictly_local": true,
-  "terms": ["lattice", "exchange", "biquadratic"], "spin_orbit_coupling": true,
-  "moment_mode": "fixed", "type_names": ["O", "Ni"], "magnetic_types": ["Ni"],
-  "moments": {"Ni": 1.278}, "r_max": 5.0, "cutoffs": [[3.2, 4.0], [4.5, 5.0]],
-  "dtype": "float32",
-  "units": {"energy": "eV", "length": "angstrom", "moment": "bohr_magneton"},
-  "magnetic_force_scale": {"Ni": 0.824}, "training_data_sha256": "5f", "git_revision": "0",
-  "created": "2026-11-22T08:00:00+00:00", "unknown": [1, 2]
-})";
-
 /// The message for a header in which the first `old` is replaced.
 std::string message(const std::string &old, const std::string &replacement) {
-    std::string text = good;
+    std::string text = good_header;
     text.replace(text.find(old), old.size(), replacement);
     try {
         parse_header(text, "model 'x'");
@@ -41,7 +29,7 @@ bool contains(const std::string &text, const std::string &part) {
 }
 
 void test_values() {
-    const ModelHeader header = parse_header(good, "model 'x'");
+    const ModelHeader header = parse_header(good_header, "model 'x'");
     CHECK(header.num_types() == 2);
     CHECK(!header.magnetic[0] && header.magnetic[1]);
     CHECK(header.moments[0] == 0.0 && header.moments[1] == 1.278);

@@ -18,6 +18,7 @@ from spinff.calculator import SpinCalculator
 from spinff.data import read_frames
 from spinff.errors import SpinffError
 from spinff.export import RunnableModel
+from spinff.files import whole_file
 
 Array = NDArray[np.float64]
 _MEV = 1000.0
@@ -280,5 +281,8 @@ def save_parity_plot(evaluation: Evaluation, path: Path) -> None:
         axis.set_xlabel(f"label ({unit})")
         axis.set_ylabel(f"model ({unit})")
     figure.tight_layout()
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    try:
+        with whole_file(path) as temporary:
+            figure.savefig(temporary, dpi=130)
+    finally:
+        plt.close(figure)

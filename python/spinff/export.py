@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from nequip.nn.embedding.utils import cutoff_partialdict_to_tensor
 
 from spinff import fields
 from spinff.errors import SpinffError
+from spinff.files import whole_file
 from spinff.header import (
     HEADER_NAME,
     TERMS,
@@ -286,19 +288,17 @@ def deploy(checkpoint_path: Path, output: Path, *, dtype: str | None = None) -> 
     checkpoint = load_checkpoint(checkpoint_path, dtype)
     header = make_header(checkpoint)
     module = scriptable(checkpoint)
-    temporary = output.with_name(output.name + ".tmp")
+    content = BytesIO()  # torch's own writer has no clear error for a full disk
     with warnings.catch_warnings():
         # torch 2.10 and later call TorchScript deprecated; it is the portable format
         warnings.simplefilter("ignore", DeprecationWarning)
         from e3nn.util.jit import script
 
         scripted = script(module, in_place=False)
-        torch.jit.save(scripted, temporary, {HEADER_NAME: header.to_json()})
-    try:
+        torch.jit.save(scripted, content, {HEADER_NAME: header.to_json()})
+    with whole_file(output) as temporary:
+        temporary.write_bytes(content.getbuffer())
         compare_reloaded(temporary, module, header)
-        temporary.replace(output)
-    finally:
-        temporary.unlink(missing_ok=True)
     return output
 
 

@@ -8,7 +8,10 @@ only: reading a header loads no torch.
 
 import json
 import math
+import struct
+import sys
 import zipfile
+import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -36,6 +39,17 @@ COUPLING_TERMS: Final = ("lattice", "exchange", "anisotropy", "biquadratic")
 MOMENT_MODES: Final = ("fixed", "input", "predicted")
 DTYPES: Final = ("float32", "float64")
 UNITS: Final = {"energy": "eV", "length": "angstrom", "moment": "bohr_magneton"}
+
+LONGEST_CUTOFF: Final = 100.0
+"""Å. No network sees further, and LAMMPS would fill the memory with ghost atoms."""
+_LONGEST_SHOWN: Final = 200
+_LONGEST_HEADER: Final = 1_000_000
+"""Bytes; a header with a hundred types has a tenth of it."""
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, OSError, struct.error),
+    *(ValueError, NotImplementedError, RuntimeError),
+)
+"""What zipfile raises for archives whose bytes have been changed."""
 
 ArchiveKind = Literal["deployed", "torchscript", "checkpoint", "other"]
 
@@ -119,7 +133,7 @@ class _Fields:
             )
         value = self._raw[name]
         if not is_right(value):
-            got = json.dumps(value, ensure_ascii=False)
+            got = _shown(json.dumps(value, ensure_ascii=False))
             raise SpinffError(
                 f"{self._who}: header field '{name}' is wrong, got {got}, "
                 f"expected {expected}; deploy the model again with spinff deploy"
@@ -128,9 +142,8 @@ class _Fields:
 
     def text(self, name: str) -> str:
         """A string that says something."""
-        value: str = self.take(
-            name, "a non-empty string", lambda v: isinstance(v, str) and v != ""
-        )
+        expected = "a non-empty string without control characters"
+        value: str = self.take(name, expected, _is_plain_text)
         return value
 
     def choice(self, name: str, known: tuple[str, ...]) -> str:
@@ -146,7 +159,7 @@ class _Fields:
         def is_names(v: Any) -> bool:  # noqa: ANN401 - any JSON value
             return (
                 isinstance(v, list)
-                and all(isinstance(word, str) and word != "" for word in v)
+                and all(_is_plain_text(word) for word in v)
                 and len(set(v)) == len(v)
                 and is_right(v)
             )
@@ -156,7 +169,18 @@ class _Fields:
 
 def _is_positive(value: Any) -> bool:  # noqa: ANN401 - any JSON value
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and math.isfinite(value) and value > 0
+    # the comparison first: an integer may be too large for isfinite
+    return is_number and 0 < value < sys.float_info.max and math.isfinite(value)
+
+
+def _is_plain_text(value: Any) -> bool:  # noqa: ANN401 - any JSON value
+    """Not empty, and without control characters: it appears in messages."""
+    return (
+        isinstance(value, str)
+        and value != ""
+        and min(value) >= " "
+        and not any("\ud800" <= letter <= "\udfff" for letter in value)  # not Unicode
+    )
 
 
 def _is_positive_map(value: Any, keys: set[str]) -> bool:  # noqa: ANN401 - any JSON
@@ -180,6 +204,12 @@ def _is_cutoff_table(value: Any, size: int, r_max: float) -> bool:  # noqa: ANN4
     )
 
 
+def _shown(text: str) -> str:
+    """A value in a message: shortened where it is long, and always printable."""
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if len(text) <= _LONGEST_SHOWN else text[:_LONGEST_SHOWN] + "..."
+
+
 def _refuse_constant(word: str) -> None:
     raise ValueError(f"{word} is not JSON")
 
@@ -187,14 +217,15 @@ def _refuse_constant(word: str) -> None:
 def _load_object(text: str, who: str) -> dict[str, Any]:
     try:
         raw = json.loads(text, parse_constant=_refuse_constant)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # the second: a file of brackets
+        reason = _shown(str(error))
         raise SpinffError(
-            f"{who}: the header is not JSON, got an error at reading it ({error}), "
+            f"{who}: the header is not JSON, got an error at reading it ({reason}), "
             "expected one JSON object; deploy the model again with spinff deploy"
         ) from error
     if not isinstance(raw, dict):
         raise SpinffError(
-            f"{who}: the header is not a JSON object, got {text.strip()[:40]}, "
+            f"{who}: the header is not a JSON object, got {_shown(json.dumps(raw))}, "
             "expected one JSON object; deploy the model again with spinff deploy"
         )
     return raw
@@ -214,9 +245,10 @@ def _check_format(fields: _Fields, raw: dict[str, Any], who: str) -> int:
             if number > FORMAT_VERSION
             else ("an older", "deploy the checkpoint again with this spinff")
         )
+        writer = json.dumps(raw.get("spinff_version", "of unknown version")).strip('"')
         raise SpinffError(
-            f"{who}: the file has {age} format, got format version {number} "
-            f"(written by spinff {raw.get('spinff_version', 'of unknown version')}), "
+            f"{who}: the file has {age} format, got format version "
+            f"{_shown(str(number))} (written by spinff {_shown(writer)}), "
             f"expected {FORMAT_VERSION}, which is what this spinff "
             f"{version('spinff')} reads; {advice}"
         )
@@ -247,14 +279,18 @@ def parse_header(text: str, who: str) -> ModelHeader:
     )
     magnetic_types = fields.names(
         "magnetic_types",
-        f"different names out of {', '.join(type_names)}",
+        f"different names out of {_shown(', '.join(type_names))}",
         lambda v: set(v) <= set(type_names),
     )
+    listed = _shown(", ".join(magnetic_types))
     per_magnetic_type = (
-        f"a positive number for each of the magnetic types {', '.join(magnetic_types)} "
-        "and for no other"
+        f"a positive number for each of the magnetic types {listed} and for no other"
     )
-    r_max: float = fields.take("r_max", "a positive number (Å)", _is_positive)
+    r_max: float = fields.take(
+        "r_max",
+        f"a positive number, at most {LONGEST_CUTOFF:g} (Å)",
+        lambda v: _is_positive(v) and v <= LONGEST_CUTOFF,
+    )
     n_types = len(type_names)
     cutoffs = fields.take(
         "cutoffs",
@@ -339,7 +375,7 @@ def _open_archive(path: Path, who: str) -> zipfile.ZipFile:
             f"{who}: the file cannot be read, got {error.strerror}, expected a "
             "readable file; check its permissions"
         ) from error
-    except zipfile.BadZipFile as error:
+    except _DAMAGED as error:
         size = path.stat().st_size
         with path.open("rb") as file:
             first = file.read(4)
@@ -386,6 +422,13 @@ def archive_kind(path: str | Path) -> ArchiveKind:
         return _kind(archive)
 
 
+def _read_text(archive: zipfile.ZipFile, member: str) -> str:
+    size = archive.getinfo(member).file_size
+    if size > _LONGEST_HEADER:  # what the file says: it may be anything
+        raise zipfile.BadZipFile(f"{size} bytes, more than {_LONGEST_HEADER}")
+    return archive.read(member).decode("utf-8")
+
+
 def read_header(path: str | Path) -> ModelHeader:
     """Reads and checks the header of a deployed model.
 
@@ -412,8 +455,8 @@ def read_header(path: str | Path) -> ModelHeader:
                 f"written by spinff deploy; {advice}"
             )
         try:
-            text = archive.read(member).decode("utf-8")
-        except (zipfile.BadZipFile, UnicodeDecodeError) as error:
+            text = _read_text(archive, member)
+        except _DAMAGED as error:
             raise SpinffError(
                 f"{who}: the header is damaged, got {error}, expected readable text; "
                 "copy the file again or deploy the model again"

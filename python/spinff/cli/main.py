@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from spinff.errors import SpinffError
+from spinff.files import cannot_be_written, no_room
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("spinff.cli.train", "train a model from a nequip configuration"),
@@ -95,6 +96,8 @@ def run_command(name: str, args: argparse.Namespace) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
     except Exception as error:
+        if no_room(error):
+            return report_no_room(name, error)
         first_line = (str(error).strip() or "no message").splitlines()[0]
         print(
             f"spinff {name}: unexpected {type(error).__name__}: {first_line}; "
@@ -102,6 +105,21 @@ def run_command(name: str, args: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return EXIT_UNEXPECTED
+
+
+def report_no_room(name: str, error: Exception) -> int:
+    """The sentence about a full disk, also where it is standard output that is full."""
+    cause = no_room(error)
+    assert cause is not None
+    print(
+        f"spinff {name}: {cannot_be_written(cause.filename or 'the output', cause)}",
+        file=sys.stderr,
+    )
+    try:
+        sys.stdout.flush()
+    except OSError:  # what is left in its buffer would fail again at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return EXIT_BAD_INPUT
 
 
 def main(argv: Sequence[str] | None = None) -> int:

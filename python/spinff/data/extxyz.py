@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from spinff.data.frames import make_frame, vasp_stress, virial_to_stress
 from spinff.data.keys import EXTXYZ_ALIASES, check_chosen_found, resolve
 from spinff.errors import SpinffError
+from spinff.files import whole_file
 
 _STRUCTURE = {"numbers", "positions"}
 
@@ -60,13 +61,8 @@ def write_extxyz(path: Path, frames: Sequence[Atoms]) -> None:
     Raises:
         SpinffError: if the file cannot be written.
     """
-    try:
-        ase.io.write(str(path), list(frames), format="extxyz")
-    except OSError as error:
-        raise SpinffError(
-            f"{path}: cannot be written, got '{error}', expected a file in a folder "
-            "that exists; correct the path"
-        ) from error
+    with whole_file(path) as temporary:
+        ase.io.write(str(temporary), list(frames), format="extxyz")
 
 
 def _columns(image: Atoms) -> dict[str, object]:

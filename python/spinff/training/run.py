@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from omegaconf import OmegaConf
 
 from spinff.errors import SpinffError
 from spinff.export import check_device
+from spinff.files import whole_file
 from spinff.models.checkpoint import CHECKPOINT_KEY, CHECKPOINT_VERSION
 from spinff.training.config import check_config
 
@@ -38,7 +40,8 @@ def train(
     Raises:
         SpinffError: bad configuration or data, or a run already there.
     """
-    check_accelerator(check_config(config), overrides)
+    content = check_config(config)
+    check_accelerator(content, overrides)
     last, best = output / "last.ckpt", output / "best.ckpt"
     if resume and not last.is_file():
         raise SpinffError(
@@ -52,6 +55,7 @@ def train(
         )
     arguments = [
         f"hydra.run.dir={_quoted(output)}",
+        *checkpoint_plugin(content, overrides),
         *overrides,
         *([f"++ckpt_path={_quoted(last)}"] if resume else []),
     ]
@@ -73,6 +77,14 @@ def check_accelerator(config: dict[str, Any], overrides: list[str]) -> None:
         check_device("cuda", "trainer.accelerator")
 
 
+def checkpoint_plugin(config: dict[str, Any], overrides: list[str]) -> list[str]:
+    """Override that adds ``WholeCheckpoints``, unless a run has plugins of its own."""
+    if "plugins" in config["trainer"] or any("trainer.plugins" in o for o in overrides):
+        return []
+    target = "spinff.training.checkpoint_io.WholeCheckpoints"
+    return [f"+trainer.plugins=[{{_target_: {target}}}]"]
+
+
 def write_model(checkpoint: Path, path: Path) -> Path:
     """Keep what inference needs of a checkpoint, with the hash of its training data."""
     full = torch.load(checkpoint, map_location="cpu", weights_only=False)
@@ -82,9 +94,10 @@ def write_model(checkpoint: Path, path: Path) -> Path:
         "version": CHECKPOINT_VERSION,
         "training_data_sha256": training_data_sha256(info["data"]),
     }
-    temporary = path.with_suffix(".tmp")
-    torch.save(kept, temporary)
-    temporary.replace(path)
+    content = BytesIO()  # torch's own writer has no clear error for a full disk
+    torch.save(kept, content)
+    with whole_file(path) as temporary:
+        temporary.write_bytes(content.getbuffer())
     return path
 
 
