@@ -8,6 +8,8 @@ neighbour list knows them in float64, and forces and virial are sums of ∂E/∂
 # no postponed annotations: TorchScript reads those of buffers as they stand
 import subprocess
 import warnings
+import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -408,6 +410,7 @@ def _label_scale(checkpoint: Checkpoint) -> dict[str, float]:
 
 
 def _load_script(path: str | Path, device: torch.device) -> Any:  # noqa: ANN401
+    _compare_checksums(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
@@ -418,6 +421,21 @@ def _load_script(path: str | Path, device: torch.device) -> Any:  # noqa: ANN401
             f"{str(error).splitlines()[0]}, expected a whole file of spinff deploy; "
             "copy it again or deploy again"
         ) from error
+
+
+def _compare_checksums(path: str | Path) -> None:
+    """TorchScript's reader compares none, and may abort the process instead."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        damaged = str(error)
+    if damaged is not None:
+        raise SpinffError(
+            f"model '{path}': the file is damaged, got another checksum in "
+            f"{damaged!r} than the archive names, expected the same; copy the file "
+            "again or deploy the model again"
+        )
 
 
 def _git_revision() -> str:
