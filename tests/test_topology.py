@@ -77,6 +77,8 @@ def test_layer_in_another_plane_and_of_some_atoms() -> None:
     got = layer_triangles(both, indices=np.arange(36))
     np.testing.assert_array_equal(got, expected)
     assert set(layer_triangles(both, range(36, 72)).ravel()) == {*range(36, 72)}
+    mask = np.arange(72) >= 36
+    np.testing.assert_array_equal(layer_triangles(both, mask), expected + 36)
     # z, x, y in the place of x, y, z: the same layer seen along x
     turned = Atoms(
         "X36",
@@ -107,6 +109,8 @@ def test_no_layer_is_a_sentence() -> None:
     atoms = square(4)
     with pytest.raises(SpinffError, match="there is no layer, got 0 atoms"):
         layer_triangles(atoms, indices=[])
+    with pytest.raises(SpinffError, match="'indices' are wrong, got "):
+        layer_triangles(atoms, indices=[3, 16])
     with pytest.raises(SpinffError, match="cannot be triangulated"):
         layer_triangles(square(4) * (1, 1, 2))
     atoms.cell[0] = 0

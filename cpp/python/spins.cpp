@@ -202,6 +202,10 @@ py::tuple monte_carlo(const SpinHamiltonian &hamiltonian, InPlace directions,
                       std::uint64_t every) {
     check_rows(hamiltonian, directions);
     check_shape(weights, "weights", {directions.shape(0)});
+    if (every == 0) {
+        throw spinff::Error("Monte Carlo: 'every' is wrong, got 0, expected 1 or more sweeps "
+                            "between measurements; correct it");
+    }
     const spinff::Rows<double> rows = {directions.mutable_data(), 3};
     hamiltonian.check_directions(rows);
     const spinff::MonteCarlo settings = {move_of(move), cone_angle, kT, seed};

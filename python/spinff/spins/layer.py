@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import product
 from typing import TypeAlias
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy.spatial import Delaunay
 
 from spinff.errors import SpinffError
@@ -26,7 +25,7 @@ _IMAGES = 3
 
 
 def layer_triangles(
-    atoms: Atoms, indices: Sequence[int] | NDArray[np.intp] | None = None, axis: int = 2
+    atoms: Atoms, indices: ArrayLike | None = None, axis: int = 2
 ) -> Indices:
     """Delaunay triangles of a layer, periodic where the atoms are.
 
@@ -34,7 +33,7 @@ def layer_triangles(
         atoms: the structure. The layer lies in the plane of two cell vectors, onto
             which positions are projected; between atoms that lie over each other
             (two layers) nothing can be triangulated.
-        indices: the atoms of the layer; all by default.
+        indices: the atoms of the layer, or a mask (N,); all by default.
         axis: the cell vector that is not in the plane. The normal is the vector
             product of the next two (in the order 0, 1, 2, 0, 1): along z for vectors
             0 and 1 in the xy plane and ``axis`` 2.
@@ -47,9 +46,7 @@ def layer_triangles(
         SpinffError: if the atoms form no layer, or the cell is too small or too
             oblique for a triangulation of distinct atoms.
     """
-    chosen = (
-        np.arange(len(atoms)) if indices is None else np.asarray(indices, dtype=int)
-    )
+    chosen = _chosen(atoms, indices)
     in_plane = [(axis + 1) % 3, (axis + 2) % 3]
     periodic = atoms.pbc[in_plane]
     points, vectors = _plane(atoms, chosen, in_plane)
@@ -67,6 +64,23 @@ def layer_triangles(
         f"{len(chosen)} atoms, expected the distinct atoms of one layer; choose one "
         "layer by 'indices', or repeat the cell"
     )
+
+
+def _chosen(atoms: Atoms, indices: ArrayLike | None) -> NDArray[np.intp]:
+    if indices is None:
+        return np.arange(len(atoms))
+    given = np.asarray(indices)
+    is_mask = given.dtype == bool and given.shape == (len(atoms),)
+    # an empty list is of type float
+    chosen = np.flatnonzero(given) if is_mask else given.astype(np.intp)
+    is_inside = (chosen >= 0) & (chosen < len(atoms))
+    if given.ndim != 1 or not is_inside.all() or is_mask != (given.dtype == bool):
+        raise SpinffError(
+            f"layer_triangles: 'indices' are wrong, got {given.tolist()}, expected "
+            f"numbers of atoms, 0 to {len(atoms) - 1}, or a mask ({len(atoms)},); "
+            "correct them"
+        )
+    return chosen
 
 
 def _plane(
