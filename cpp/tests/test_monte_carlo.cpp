@@ -143,9 +143,8 @@ void test_chain(MonteCarlo settings) {
     }
 }
 
-/// A chain with a Dzyaloshinskii–Moriya term is one without in turned axes: E = −√(J²+D²) cos in
-/// the plane, −J out of it. With D alone out of plane nothing is exact, but the energy of the
-/// tensor form does not depend on the axis it is written along.
+/// The energy of a chain with a Dzyaloshinskii–Moriya vector does not depend on the axis that the
+/// vector is along: the elements of the full tensors are all used, and as what they are.
 void test_the_axis_does_not_matter(MonteCarlo settings) {
     settings.kT = 0.7;
     const int n = 64;
