@@ -23,7 +23,8 @@ LAYERS: list[set[str]] = [
     {"models"},
     {"graphs", "nequip_extension"},
     {"data", "training", "export"},
-    {"calculator", "evaluation"},
+    {"calculator", "couplings", "evaluation"},
+    {"spins"},
     {"testing"},
     {"cli"},
 ]

@@ -48,6 +48,27 @@ def test_readme_starts_with_the_two_commands_and_names_the_others() -> None:
         assert f"spinff {command}" in text
 
 
+def python_examples(page: str) -> list[str]:
+    """The blocks of Python on a page."""
+    text = (REPOSITORY / "docs" / page).read_text(encoding="utf-8")
+    return re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("number", range(2))
+def test_examples_of_spins(number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """They run as they stand and print what their comments say."""
+    examples = python_examples("spins.md")
+    assert len(examples) == 2
+    exec(compile(examples[number], f"spins.md, block {number}", "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    expected = re.findall(
+        r"^print\(.*\)  # (-?[0-9.]+)", examples[number], re.MULTILINE
+    )
+    assert expected
+    for line, value in zip(lines[-len(expected) :], expected, strict=True):
+        assert float(line) == pytest.approx(float(value), abs=1e-4)
+
+
 @pytest.mark.parametrize(
     "path",
     sorted((REPOSITORY / "examples").rglob("*.yaml")),

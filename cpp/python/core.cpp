@@ -6,6 +6,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include "arrays.hpp"
 #include "spinff/anisotropy.hpp"
 #include "spinff/error.hpp"
 #include "spinff/exchange.hpp"
@@ -19,35 +20,6 @@ namespace py = pybind11;
 namespace {
 
 using spinff::Vec3;
-template <typename T>
-using Array = py::array_t<T, py::array::c_style | py::array::forcecast>;
-
-std::string shape_text(const py::array &array) {
-    std::string text = "(";
-    for (py::ssize_t axis = 0; axis < array.ndim(); ++axis) {
-        text += (axis > 0 ? ", " : "") + std::to_string(array.shape(axis));
-    }
-    return text + ")";
-}
-
-/// Throws unless the array has the shape; -1 stands for any length.
-void check_shape(const py::array &array, const char *name,
-                 std::initializer_list<py::ssize_t> shape) {
-    bool right = array.ndim() == static_cast<py::ssize_t>(shape.size());
-    std::string expected = "(";
-    py::ssize_t axis = 0;
-    for (const py::ssize_t length : shape) {
-        right = right && (length < 0 || array.shape(axis) == length);
-        expected += (axis > 0 ? ", " : "") + (length < 0 ? "any" : std::to_string(length));
-        ++axis;
-    }
-    if (!right) {
-        throw spinff::Error(std::string("spinff._core: array '") + name +
-                            "' has the wrong shape, got " + shape_text(array) + ", expected " +
-                            expected + ")");
-    }
-}
-
 /// Calls f(row) for each row and collects the vectors it returns, (rows, 3).
 template <typename F>
 Array<double> vectors(py::ssize_t rows, F f) {
@@ -209,7 +181,8 @@ void translate_error(std::exception_ptr pointer) {
 } // namespace
 
 PYBIND11_MODULE(_core, module) {
-    module.doc() = "Compiled core of spinff: model header, exchange contraction, spin dynamics.";
+    module.doc() = "Compiled core of spinff: model header, exchange contraction, spin dynamics, "
+                   "Monte Carlo, minimiser, observables.";
     py::register_exception_translator(translate_error);
 
     module.attr("hbar") = spinff::units::hbar;
@@ -243,4 +216,5 @@ PYBIND11_MODULE(_core, module) {
                "Ten rounds of Philox4x32.");
     module.def("gaussian3", &gaussian3, py::arg("seed"), py::arg("tags"), py::arg("step"),
                py::arg("stage"), "Three standard normal numbers for each atom tag, (N,3).");
+    define_spins(module);
 }

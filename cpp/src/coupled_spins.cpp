@@ -2,6 +2,7 @@
 #include "spinff/coupled_spins.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace spinff {
 
@@ -19,25 +20,70 @@ void add_product(Vec3 &sum, double scale, const Tensor3 &T, const Vec3 &e) {
     }
 }
 
-bool is_a_number(const Coupling &coupling) {
-    const double J = coupling.tensor[0];
-    return coupling.biquadratic == 0.0 && coupling.tensor == Tensor3{J, 0, 0, 0, J, 0, 0, 0, J};
+bool is_a_number(const BondConstants &constants) {
+    const double J = constants.tensor[0];
+    return constants.biquadratic == 0.0 && constants.tensor == Tensor3{J, 0, 0, 0, J, 0, 0, 0, J};
+}
+
+void add_to(Tensor3 &sum, double scale, const Tensor3 &T) {
+    for (std::size_t k = 0; k < T.size(); ++k) {
+        sum[k] += scale * T[k];
+    }
+}
+
+/// A bond with another spin, J_ij e_j and K_ij e_j ⊗ e_j.
+void add_bond_energy(OneSpinEnergy &energy, const BondConstants &constants, const Vec3 &other) {
+    add_product(energy.linear, 1.0, constants.tensor, other);
+    if (constants.biquadratic != 0.0) {
+        for (int a = 0; a < 3; ++a) {
+            for (int b = 0; b < 3; ++b) {
+                energy.quadratic[3 * a + b] += constants.biquadratic * other[a] * other[b];
+            }
+        }
+        energy.is_linear = false;
+    }
+}
+
+std::vector<Tensor3> anisotropies(const CouplingTable &table) {
+    std::vector<Tensor3> result;
+    for (const auto &species : table.species) {
+        result.push_back(species.anisotropy);
+    }
+    return result;
+}
+
+std::vector<BondConstants> bond_constants(const CouplingTable &table) {
+    std::vector<BondConstants> result;
+    for (const auto &coupling : table.couplings) {
+        result.push_back({coupling.tensor, coupling.biquadratic});
+    }
+    return result;
 }
 
 } // namespace
 
-CoupledSpins::CoupledSpins(const CouplingTable &table) {
-    for (const auto &species : table.species) {
-        anisotropy.push_back(species.anisotropy);
-    }
-    for (const auto &coupling : table.couplings) {
-        constants.push_back({coupling.tensor, coupling.biquadratic});
-    }
-    if (std::all_of(table.couplings.begin(), table.couplings.end(), is_a_number)) {
-        for (const auto &coupling : table.couplings) {
+double OneSpinEnergy::quadratic_part(const Vec3 &e) const {
+    Vec3 product = {};
+    add_product(product, 1.0, quadratic, e);
+    return dot(e, product);
+}
+
+CoupledSpins::CoupledSpins(const CouplingTable &table)
+    : CoupledSpins(anisotropies(table), bond_constants(table)) {}
+
+CoupledSpins::CoupledSpins(std::vector<Tensor3> anisotropy_of_species,
+                           std::vector<BondConstants> constants_of_coupling)
+    : anisotropy(std::move(anisotropy_of_species)), constants(std::move(constants_of_coupling)) {
+    if (std::all_of(constants.begin(), constants.end(), is_a_number)) {
+        for (const auto &coupling : constants) {
             isotropic.push_back(coupling.tensor[0]);
         }
     }
+}
+
+bool CoupledSpins::has_biquadratic() const {
+    return std::any_of(constants.begin(), constants.end(),
+                       [](const BondConstants &c) { return c.biquadratic != 0.0; });
 }
 
 void CoupledSpins::clear() {
@@ -98,9 +144,31 @@ Vec3 CoupledSpins::gradient(std::size_t atom, Rows<const double> directions) con
     return gradient;
 }
 
+OneSpinEnergy CoupledSpins::one_spin_energy(std::size_t atom, Rows<const double> directions) const {
+    const auto &[row, species, first_bond] = atoms[atom];
+    OneSpinEnergy energy;
+    energy.quadratic = anisotropy[species];
+    energy.is_linear = energy.quadratic == Tensor3{};
+    for (const auto [neighbour, coupling] : bonds_of(atom)) {
+        const double *other = directions[neighbour];
+        if (!isotropic.empty()) { // to itself: a constant
+            const double J = neighbour == row ? 0.0 : isotropic[coupling];
+            for (int a = 0; a < 3; ++a) {
+                energy.linear[a] += J * other[a];
+            }
+        } else if (neighbour == row) { // listed in both directions: half for each
+            add_to(energy.quadratic, 0.5, constants[coupling].tensor);
+            energy.is_linear = false;
+        } else {
+            add_bond_energy(energy, constants[coupling], {other[0], other[1], other[2]});
+        }
+    }
+    return energy;
+}
+
 std::size_t CoupledSpins::memory_usage() const {
     return atoms.capacity() * sizeof(Atom) + bonds.capacity() * sizeof(Bond) +
-           constants.capacity() * sizeof(Constants);
+           constants.capacity() * sizeof(BondConstants);
 }
 
 } // namespace spinff

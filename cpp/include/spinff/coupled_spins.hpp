@@ -11,6 +11,27 @@
 
 namespace spinff {
 
+/// The constants of a bond i → j.
+struct BondConstants {
+    Tensor3 tensor{};         ///< J_ij, eV: rows belong to e_i, columns to e_j
+    double biquadratic = 0.0; ///< K_ij, eV
+};
+
+/// The energy that changes when one spin e turns and all others stay, up to a constant:
+///
+///     E(e) = b·e + eᵀ Q e,    b_i = Σ_j J_ij e_j,    Q_i = A_i + Σ_j K_ij e_j ⊗ e_j      (eV)
+///
+/// (a bond counts in full, as its other half stands at its other end). A bond of an atom with
+/// its own periodic image turns as a whole: its J is part of Q, its K a constant.
+struct OneSpinEnergy {
+    Vec3 linear{};         ///< b, eV
+    Tensor3 quadratic{};   ///< Q, eV
+    bool is_linear = true; ///< Q = 0
+
+    /// eᵀ Q e, eV.
+    double quadratic_part(const Vec3 &e) const;
+};
+
 /// The bonds of some atoms, each with its coupling of a table, and what the spins make of them:
 ///
 ///     E_i = ½ Σ_j [ e_iᵀ J_ij e_j + K_ij (e_i·e_j)² ] + e_iᵀ A_i e_i
@@ -24,7 +45,7 @@ class CoupledSpins {
   public:
     struct Bond {
         int neighbour; ///< row of j
-        int coupling;  ///< index in CouplingTable::couplings
+        int coupling;  ///< index in CouplingTable::couplings, or of the constants given
     };
 
     /// The energy of an atom in parts, eV.
@@ -33,6 +54,8 @@ class CoupledSpins {
 
     CoupledSpins() = default;
     explicit CoupledSpins(const CouplingTable &table);
+    /// Constants without a table: A of each species (eV) and those of each coupling.
+    CoupledSpins(std::vector<Tensor3> anisotropy, std::vector<BondConstants> constants);
 
     /// Forgets all atoms.
     void clear();
@@ -52,6 +75,12 @@ class CoupledSpins {
     /// ∂E/∂e_i of one atom, eV.
     Vec3 gradient(std::size_t atom, Rows<const double> directions) const;
 
+    /// How the energy depends on the spin of one atom alone.
+    OneSpinEnergy one_spin_energy(std::size_t atom, Rows<const double> directions) const;
+
+    /// Whether a coupling has a K, so that the energy is of fourth order in the spins.
+    bool has_biquadratic() const;
+
     /// Memory of its arrays, bytes.
     std::size_t memory_usage() const;
 
@@ -61,15 +90,9 @@ class CoupledSpins {
         int species;
         std::size_t first_bond;
     };
-    /// What the inner loop reads of a Coupling.
-    struct Constants {
-        Tensor3 tensor;
-        double biquadratic;
-    };
-
-    std::vector<Tensor3> anisotropy;  // of each species
-    std::vector<Constants> constants; // of each coupling
-    std::vector<double> isotropic;    // J of each coupling, if all are numbers without K
+    std::vector<Tensor3> anisotropy;      // of each species
+    std::vector<BondConstants> constants; // of each coupling
+    std::vector<double> isotropic;        // J of each coupling, if all are numbers without K
     std::vector<Atom> atoms;
     std::vector<Bond> bonds;
 };

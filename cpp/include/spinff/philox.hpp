@@ -38,6 +38,18 @@ constexpr PhiloxCounter philox4x32(PhiloxCounter counter, PhiloxKey key) {
     return counter;
 }
 
+/// Four independent numbers, uniform between 0 and 1 without its ends: (word + 1/2) / 2^32.
+/// Arguments as of `gaussian3`.
+inline std::array<double, 4> uniform4(std::uint32_t seed, std::uint64_t tag, std::uint64_t step,
+                                      std::uint32_t stage) {
+    const PhiloxCounter words =
+        philox4x32({static_cast<std::uint32_t>(tag), static_cast<std::uint32_t>(tag >> 32),
+                    static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(step >> 32)},
+                   {seed, stage});
+    return {(words[0] + 0.5) * 0x1p-32, (words[1] + 0.5) * 0x1p-32, (words[2] + 0.5) * 0x1p-32,
+            (words[3] + 0.5) * 0x1p-32};
+}
+
 /// Three independent standard normal numbers (mean 0, variance 1, dimensionless).
 ///
 /// \param seed   the run's seed
@@ -45,19 +57,14 @@ constexpr PhiloxCounter philox4x32(PhiloxCounter counter, PhiloxKey key) {
 /// \param step   the time step
 /// \param stage  distinguishes several draws of one atom in one step
 ///
-/// Box-Muller on the four words; a uniform number is (word + 1/2) / 2^32, never 0 or 1, so
-/// |value| <= sqrt(2 ln 2^33) = 6.8.
+/// Box-Muller on `uniform4`, whose numbers are never 0 or 1, so |value| <= sqrt(2 ln 2^33) = 6.8.
 inline std::array<double, 3> gaussian3(std::uint32_t seed, std::uint64_t tag, std::uint64_t step,
                                        std::uint32_t stage) {
-    const PhiloxCounter words =
-        philox4x32({static_cast<std::uint32_t>(tag), static_cast<std::uint32_t>(tag >> 32),
-                    static_cast<std::uint32_t>(step), static_cast<std::uint32_t>(step >> 32)},
-                   {seed, stage});
-    const auto uniform = [&words](int k) { return (words[k] + 0.5) * 0x1p-32; };
-    const double radius_0 = std::sqrt(-2.0 * std::log(uniform(0)));
-    const double radius_1 = std::sqrt(-2.0 * std::log(uniform(2)));
-    const double angle_0 = 2.0 * std::numbers::pi * uniform(1);
-    const double angle_1 = 2.0 * std::numbers::pi * uniform(3);
+    const std::array<double, 4> u = uniform4(seed, tag, step, stage);
+    const double radius_0 = std::sqrt(-2.0 * std::log(u[0]));
+    const double radius_1 = std::sqrt(-2.0 * std::log(u[2]));
+    const double angle_0 = 2.0 * std::numbers::pi * u[1];
+    const double angle_1 = 2.0 * std::numbers::pi * u[3];
     return {radius_0 * std::cos(angle_0), radius_0 * std::sin(angle_0),
             radius_1 * std::cos(angle_1)};
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <type_traits>
 
 namespace spinff {
 
@@ -13,6 +14,13 @@ struct Rows {
     std::size_t stride;
 
     T *operator[](std::size_t i) const { return data + i * stride; }
+
+    /// The same rows to be read only.
+    operator Rows<const T>() const
+        requires(!std::is_const_v<T>)
+    {
+        return {data, stride};
+    }
 };
 
 } // namespace spinff

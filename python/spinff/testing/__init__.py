@@ -7,12 +7,13 @@ A potential is an ASE calculator that reads noncollinear moments (N, 3) in µB f
 a structure and give the errors of each quantity, for use in a test suite.
 """
 
+from spinff.couplings import Couplings, model_couplings
 from spinff.testing.consistency import (
     cross_frame_errors,
     graph_frame,
     size_errors,
 )
-from spinff.testing.couplings import Couplings, coupling_errors, model_couplings
+from spinff.testing.couplings import coupling_errors
 from spinff.testing.derivatives import Steps, derivative_errors
 from spinff.testing.features import feature_equivariance_error
 from spinff.testing.files import check_file

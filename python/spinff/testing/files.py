@@ -9,6 +9,7 @@ import numpy as np
 from ase import Atoms
 
 from spinff.calculator import SpinCalculator
+from spinff.couplings import model_couplings
 from spinff.data import read_frames
 from spinff.errors import SpinffError
 from spinff.export import RunnableModel, load_model
@@ -17,7 +18,7 @@ from spinff.header import ModelHeader, archive_kind, has_couplings
 from spinff.irreps.operations import Operation
 from spinff.models import load_checkpoint
 from spinff.testing.consistency import cross_frame_errors, graph_frame
-from spinff.testing.couplings import coupling_errors, energy_error, model_couplings
+from spinff.testing.couplings import coupling_errors, energy_error
 from spinff.testing.report import Report
 from spinff.testing.results import Errors, evaluate, with_moments
 from spinff.testing.structures import random_moments, random_structure
