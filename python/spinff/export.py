@@ -415,7 +415,7 @@ def _load_script(path: str | Path, device: torch.device) -> Any:  # noqa: ANN401
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
             return torch.jit.load(path, map_location=device).eval()
-    except RuntimeError as error:
+    except (RuntimeError, UnicodeDecodeError) as error:  # torch quotes raw bytes
         raise SpinffError(
             f"model '{path}': TorchScript cannot be loaded, got "
             f"{str(error).splitlines()[0]}, expected a whole file of spinff deploy; "
