@@ -35,9 +35,9 @@ using spinff::Vec3;
 
 namespace {
 
-constexpr const char *known_keywords =
-    "known keywords: alpha A, alpha/type I A, temp T1 T2, seed N, zeeman B nx ny nz, g G, "
-    "convention physical|lammps";
+constexpr const char *known_keywords = "known keywords: alpha A, alpha/type I A, temp T1 T2, seed "
+                                       "N, zeeman B nx ny nz, substeps N, g G, "
+                                       "convention physical|lammps";
 
 Vec3 vec3(const double *v) {
     return {v[0], v[1], v[2]};
@@ -71,6 +71,9 @@ std::vector<Pair *> active_pair_styles(Force *force) {
     std::erase_if(styles, [](const Pair *style) { return !style->compute_flag; });
     return styles;
 }
+
+/// More than these, and the time step of the lattice is the one to change.
+constexpr int max_substeps = 1000;
 
 } // namespace
 
@@ -173,6 +176,16 @@ void FixSpinSIB::parse(int narg, char **arg) {
             const Vec3 unit = spinff::direction(axis);
             magnetic_field = {strength * unit[0], strength * unit[1], strength * unit[2]};
             iarg += 5;
+        } else if (keyword == "substeps") {
+            const double number = value(iarg + 1, "substeps");
+            if (!utils::is_integer(arg[iarg + 1]) || number < 1 || number > max_substeps) {
+                error->all(FLERR,
+                           "fix spin/sib: bad substeps, got '{}', expected an integer from 1 to "
+                           "{}; change it",
+                           arg[iarg + 1], max_substeps);
+            }
+            substeps = static_cast<int>(number);
+            iarg += 2;
         } else if (keyword == "g") {
             g_factor = value(iarg + 1, "g");
             iarg += 2;
@@ -304,6 +317,12 @@ void FixSpinSIB::check_other_fixes() {
         auto *member = dynamic_cast<FixSpinSIB *>(other);
         if (member) {
             team.push_back(member);
+        }
+        if (member && member->substeps != substeps) {
+            error->all(FLERR,
+                       "fix spin/sib: fix {} has substeps {} and fix {} has {}, expected the same "
+                       "number, as the spins step together; change one",
+                       id, substeps, other->id, member->substeps);
         }
         if (other == this) {
             continue;
@@ -618,18 +637,24 @@ void FixSpinSIB::swap_positions() {
     }
 }
 
-/// One SIB step of dt/2 of all spins, which finds the field of the present spins in fm.
+/// SIB steps of all spins over dt/2, the first of which finds the field of the present spins in fm.
 void FixSpinSIB::half_step(Stage stage) {
-    const double dt = 0.5 * update->dt;
-    for (auto *member : team) {
-        member->begin(stage, dt);
-    }
-    for (auto *member : team) {
-        member->predict(dt);
-    }
-    evaluate_field();
-    for (auto *member : team) {
-        member->correct(dt);
+    const double dt = 0.5 * update->dt / substeps;
+    for (int substep = 0; substep < substeps; ++substep) {
+        if (substep > 0) { // the field that ends one begins the next
+            evaluate_field();
+            tally_heat();
+        }
+        for (auto *member : team) {
+            member->begin(stage + NUM_STAGES * substep, dt);
+        }
+        for (auto *member : team) {
+            member->predict(dt);
+        }
+        evaluate_field();
+        for (auto *member : team) {
+            member->correct(dt);
+        }
     }
 }
 
@@ -640,7 +665,7 @@ double FixSpinSIB::target_temperature() const {
     return length > 0.0 ? t_start + done / length * (t_stop - t_start) : t_start;
 }
 
-void FixSpinSIB::begin(Stage stage, double dt) {
+void FixSpinSIB::begin(std::uint32_t stage, double dt) {
     const double temperature = temp_flag ? target_temperature() : 0.0;
     moving.clear();
     for (int i = 0; i < atom->nlocal; ++i) {

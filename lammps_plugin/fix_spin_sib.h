@@ -38,7 +38,8 @@ class PairSpin;
 ///  2. pre_force           couplings at the new positions; SIB step of dt/2 (two field evaluations)
 ///  3. pair compute        forces and fm with these spins
 ///  4. final_integrate     lattice fixes: half kick
-/// At each set of positions this is  spins dt/2, kick, spins dt/2: symmetric and second order. A
+/// At each set of positions this is  spins dt/2, kick, spins dt/2: symmetric and second order. With
+/// substeps each spins dt/2 is that many SIB steps on the same couplings. A
 /// step ends with the spins that its forces, fields and energies were computed with, so that
 /// setup() finds the same again and a run that is cut in two goes on as if it were not.
 ///
@@ -73,8 +74,8 @@ class FixSpinSIB : public Fix {
     void unpack_reverse_comm(int n, int *list, double *buf) override;
 
   private:
-    /// Which of the two SIB steps of a time step; separates their noise.
-    enum Stage : std::uint32_t { OLD_POSITIONS = 0, NEW_POSITIONS = 1 };
+    /// Which half of a time step; with the number of the substep it separates their noise.
+    enum Stage : std::uint32_t { OLD_POSITIONS = 0, NEW_POSITIONS = 1, NUM_STAGES };
 
     /// Components of the global vector.
     enum Output { ZEEMAN_ENERGY, SPIN_TEMPERATURE, NUM_OUTPUTS };
@@ -93,6 +94,7 @@ class FixSpinSIB : public Fix {
 
     double alpha = 0.0;                   // Gilbert damping of the types without one of their own
     std::map<int, double> type_alpha;     // by atom type
+    int substeps = 1;                     // SIB steps of half a time step
     double t_start = 0.0, t_stop = 0.0;   // K
     std::uint32_t seed = 0;               // 0: none given
     double g_factor;                      // dimensionless
@@ -140,7 +142,7 @@ class FixSpinSIB : public Fix {
     void tally_open_step();
     void tally_heat();
     void half_step(Stage stage);
-    void begin(Stage stage, double dt);
+    void begin(std::uint32_t stage, double dt);
     void predict(double dt);
     void correct(double dt);
     void evaluate_field();
