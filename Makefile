@@ -62,7 +62,7 @@ SANITIZED := build/sanitize
 SANITIZER_LIBRARIES = $(shell $(CXX) -print-file-name=libasan.so) \
     $(shell $(CXX) -print-file-name=libubsan.so) $(shell $(CXX) -print-file-name=libstdc++.so)
 # Each style on two ranks, the errors on the way, and models that are damaged.
-SANITIZED_TESTS := couplings-nio-2 or three_spins-nio-2 or full-2 or nan_during or cut_archives \
+SANITIZED_TESTS := couplings-nio-2 or three_spins-nio-2 or full-2 or nan_during or damaged_archives \
     or test_wrong_table or test_rank_without_atoms or test_two_fixes_step_together
 
 sanitize: setup
