@@ -10,11 +10,10 @@ from ase import Atoms
 from ase.build import bulk
 from numpy.typing import NDArray
 
+from spinff.couplings import PairKey, model_couplings
 from spinff.data.references.rocksalt import Rocksalt
 from spinff.export import RunnableModel
 from spinff.fields import MAGNETIC_MOMENTS_KEY
-from spinff.testing import model_couplings
-from spinff.testing.couplings import PairKey
 
 Array = NDArray[np.float64]
 

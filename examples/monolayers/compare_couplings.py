@@ -12,10 +12,10 @@ from dataclasses import asdict
 
 import numpy as np
 
+from spinff.couplings import model_couplings
 from spinff.data.references import reference
 from spinff.data.references.cri3 import named_couplings
 from spinff.export import load_model
-from spinff.testing import model_couplings
 
 
 def main() -> None:
