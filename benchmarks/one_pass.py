@@ -116,7 +116,7 @@ def measure(system: System, folder: Path, options: Options) -> dict[str, object]
     times = [float(t) / steps for t in re.findall(r"^Loop time of (\S+)", log, re.M)]
     lattice, spins = times[1::2], times[2::2]  # the first run warms up
     ratios = [b / a for a, b in zip(lattice, spins, strict=True)]
-    passes = re.findall(PASSES, log)[-1]
+    steps_run, forward, backward = map(int, re.findall(PASSES, log)[-1])
     ratio = statistics.median(ratios)
     print(f"  {system.name}: {ratio:.4f} ({min(ratios):.4f} to {max(ratios):.4f})")
     return {
@@ -126,7 +126,7 @@ def measure(system: System, folder: Path, options: Options) -> dict[str, object]
         "largest": max(ratios),
         "seconds_lattice": statistics.median(lattice),
         "seconds_spins": statistics.median(spins),
-        "passes": dict(zip(("steps", "forward", "backward"), passes, strict=True)),
+        "passes": {"steps": steps_run, "forward": forward, "backward": backward},
     }
 
 
