@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lammps_tools import TIMEOUT, run_lmp
 from spinff import units
+from spinff.spins import block_average
 
 Array = NDArray[np.float64]
 
@@ -23,8 +24,6 @@ ENERGY = 0.01
 """eV: the J or K of a model given in reduced units, so that ω = 15 rad/ps."""
 RYDBERG = 13.605693122994
 """eV (CODATA 2018)."""
-BLOCKS = 10
-"""Parts of a run whose averages give the error bar."""
 
 
 def table(moment: float = MOMENT, **changes: Any) -> dict[str, Any]:  # noqa: ANN401
@@ -95,12 +94,6 @@ class Averages:
     magnetisation: float
     """|Σ e| / N."""
     magnetisation_error: float
-
-
-def block_average(series: Array) -> tuple[float, float]:
-    """Mean and standard error of a time series, from the means of its blocks."""
-    means = np.array([block.mean() for block in np.array_split(series, BLOCKS)])
-    return float(series.mean()), float(means.std(ddof=1) / np.sqrt(BLOCKS))
 
 
 def measure(
