@@ -225,7 +225,7 @@ def test_joint_minimisation_of_spins_atoms_and_cell(tmp_path: Path) -> None:
 
 OVERLAYS = {
     "zbl": (
-        "zbl 1.0 2.0",
+        "zbl 1.5 2.5",
         "1 1 zbl 28 28\npair_coeff 1 2 zbl 28 8\npair_coeff 2 2 zbl 8 8",
     ),
     "spin/dipole/cut": ("spin/dipole/cut 4.0", "* * spin/dipole/cut 4.0"),
@@ -247,6 +247,8 @@ def test_overlay_adds_up(name: str, tmp_path: Path) -> None:
         (tmp_path / key).mkdir()
         results[key] = run(tmp_path / key, f"{DUMP}run 0", 2, pair=pair)
     states = {key: state(result) for key, result in results.items()}
+    seen = "f" if name == "zbl" else "fm"
+    assert np.abs(states["other"][seen]).max() > 1e-3
     for quantity in ("f", "fm"):
         total = states["model"][quantity] + states["other"][quantity]
         np.testing.assert_allclose(states["both"][quantity], total, atol=1e-10)

@@ -1,11 +1,13 @@
 """fix spin/sib substeps: several spin steps on the couplings of one network pass."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lammps_models import save_model, save_three_spins
+from spinff import _core
 from test_spin_bath import DAMPED, NICKEL_OXIDE, final_state, spins
 
 pytestmark = pytest.mark.lammps
@@ -28,14 +30,14 @@ def test_on_a_frozen_lattice_they_are_a_shorter_time_step(tmp_path: Path) -> Non
 def test_each_substep_has_its_own_noise(tmp_path: Path) -> None:
     """Free spins take the temperature of the bath: ⟨cos⟩ of Langevin's function.
 
-    With one number for all substeps of a half step they would be twice as hot.
+    With one number for the four of a half step they would be four times as hot.
     """
     fixes = (
         "fix s all spin/sib alpha 0.5 temp 20 20 seed 5 zeeman 20 0 0 1 substeps 4\n"
         "compute m all spin\nfix mean all ave/time 1 900 1000 c_m[3]"
     )
     run = spins(tmp_path, fixes, pair="", size=10, dt=0.04, steps=1000, thermo="f_mean")
-    x = 2.0 * 20 * 5.7883818e-5 / (8.617333e-5 * 20)  # m B / k T
+    x = 2.0 * _core.mu_B * 20 / (_core.k_B * 20)  # m B / k T
     mean = run.thermo[0]["f_mean"][-1]
     assert mean == pytest.approx(1 / np.tanh(x) - 1 / x, rel=0.03)
 
@@ -61,9 +63,8 @@ def test_energy_and_heat_add_up(substeps: int, tmp_path: Path) -> None:
     ],
 )
 def test_they_call_no_network_over_geometry(
-    save: object, passes: str, tmp_path: Path
+    save: Callable[[Path], None], passes: str, tmp_path: Path
 ) -> None:
-    assert callable(save)
     save(tmp_path / "model.pth")
     fixes = "fix n all nve\nfix s all spin/sib alpha 0.1 substeps 3"
     run = spins(tmp_path, fixes, pair=NICKEL_OXIDE, dt=0.0005, steps=7)
