@@ -92,9 +92,9 @@ class SpinStatistics:
     eV), each empty unless the term is asked for; ``lattice_baseline``, the coefficients
     of the potentials under the network's lattice energy, eV: ``pair`` (pair of any
     species -> V(r)) and, if asked for, ``three_body`` (species in the centre -> c);
-    ``magnetic_force_scale`` (per data set:
-    species -> label / derivative); ``per_atom_energy_mean`` eV without the terms of the
-    spins, and ``per_atom_energy_shift`` eV without the lattice baseline either.
+    ``magnetic_force_scale`` (per data set: species -> label / derivative);
+    ``per_atom_energy_mean`` eV without the terms of the spins, and
+    ``per_atom_energy_shift`` eV without the lattice baseline either.
 
     Magnetic forces, where there are any, determine the terms of the spins, and energies
     their scale; otherwise energies and forces determine all.
