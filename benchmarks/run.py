@@ -13,12 +13,18 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
-import monte_carlo  # noqa: E402 - they import from the folder added above
+import molecular_dynamics  # noqa: E402 - they import from the folder added above
+import monte_carlo  # noqa: E402
 import one_pass  # noqa: E402
 import thermodynamics  # noqa: E402
 from rows import Options, Row  # noqa: E402
 
-ROWS: dict[str, Row] = {**monte_carlo.ROWS, **one_pass.ROWS, **thermodynamics.ROWS}
+ROWS: dict[str, Row] = {
+    **molecular_dynamics.ROWS,
+    **monte_carlo.ROWS,
+    **one_pass.ROWS,
+    **thermodynamics.ROWS,
+}
 
 
 def main() -> None:

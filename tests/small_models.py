@@ -69,10 +69,12 @@ def small_config(**changes: object) -> dict[str, object]:
         "avg_num_neighbors": 12.0,
         "per_type_energy_shifts": {"Ni": -2.0, "O": -1.0},
         "per_type_energy_scales": 0.5,
-        "pair_potential": {
-            "Ni-O": [-0.2, 0.1],
-            "Ni-Ni": [0.05, 0.02],
-            "O-O": [0.1, 0.0],
+        "lattice_baseline": {
+            "pair": {"Ni-O": [-0.2, 0.1], "Ni-Ni": [0.05, 0.02], "O-O": [0.1, 0.0]},
+            "three_body": {
+                "Ni": [0.01 * (-1) ** n for n in range(15)],
+                "O": [0.02 * (n % 3 - 1) for n in range(15)],
+            },
         },
         "num_layers": 2,
         "num_scalar_features": 8,

@@ -40,6 +40,7 @@ from spinff.nn import (
     PairPotential,
     SpinsFromMoments,
     SpinTerms,
+    ThreeBodyPotential,
     _keys,
 )
 from spinff.nn.terms import (
@@ -57,6 +58,7 @@ from spinff.nn.terms import (
 )
 
 SPIN_TERMS = TERMS[1:]
+LATTICE_BASELINES = {"pair": PairPotential, "three_body": ThreeBodyPotential}
 
 
 def check_magnetic_types(
@@ -201,7 +203,7 @@ def assemble(
     *,
     per_type_energy_shifts: float | dict[str, float],
     per_type_energy_scales: float | dict[str, float],
-    pair_potential: dict[str, list[float]] | None,
+    lattice_baseline: dict[str, dict[str, list[float]]] | None,
     do_derivatives: bool,
 ) -> ForceStressOutput:
     """The whole model around a geometry network."""
@@ -221,10 +223,15 @@ def assemble(
         per_type_energy_shifts,
         _last(modules).irreps_out,
     )
-    if pair_potential is not None:
-        modules["pair_potential"] = PairPotential(
+    for name, coefficients in (lattice_baseline or {}).items():
+        if name not in LATTICE_BASELINES:
+            raise SpinffError(
+                f"SpinAllegro: lattice_baseline, got {name}, expected "
+                f"{' and '.join(LATTICE_BASELINES)}; take it from SpinStatistics"
+            )
+        modules[f"{name}_potential"] = LATTICE_BASELINES[name](
             type_names=list(hamiltonian.type_names),
-            coefficients=pair_potential,
+            coefficients=coefficients,
             polynomial_cutoff_p=geometry.polynomial_cutoff_p,
             irreps_in=_last(modules).irreps_out,
         )

@@ -58,7 +58,7 @@ def SpinAllegro(
     avg_num_magnetic_neighbors: float | None = None,
     per_type_energy_shifts: float | dict[str, float],
     per_type_energy_scales: float | dict[str, float],
-    pair_potential: dict[str, list[float]] | None = None,
+    lattice_baseline: dict[str, dict[str, list[float]]] | None = None,
     # === size of the network over geometry ===
     l_max: int = 2,
     parity: bool = True,
@@ -118,8 +118,9 @@ def SpinAllegro(
             avg_num_neighbors.
         per_type_energy_shifts: energy of an atom before the network's part, eV.
         per_type_energy_scales: scale of the network's lattice energy, eV.
-        pair_potential: coefficients of a linear V(r) under the network's lattice
-            energy, from ``SpinStatistics``; its shift is ``per_atom_energy_shift``.
+        lattice_baseline: coefficients of the pair and three-body potentials under the
+            network's lattice energy, from ``SpinStatistics``; the shift that belongs to
+            them is ``per_atom_energy_shift``.
         l_max: highest degree of spherical harmonics and tensors.
         parity: keep tensors of both parities.
         num_layers: Allegro layers.
@@ -184,7 +185,7 @@ def SpinAllegro(
         geometry,
         per_type_energy_shifts=per_type_energy_shifts,
         per_type_energy_scales=per_type_energy_scales,
-        pair_potential=pair_potential,
+        lattice_baseline=lattice_baseline,
         do_derivatives=do_derivatives,
     )
 

@@ -17,6 +17,7 @@ from spinff.nn.spins import (
 )
 from spinff.nn.tenn import TENN
 from spinff.nn.tensor_layers import TensorLayers
+from spinff.nn.three_body import ThreeBodyPotential
 
 __all__ = [
     "TENN",
@@ -35,5 +36,6 @@ __all__ = [
     "SpinTerms",
     "SpinsFromMoments",
     "TensorLayers",
+    "ThreeBodyPotential",
     "magnetic_edge_indices",
 ]

@@ -1,9 +1,9 @@
 """What the training set tells the model before training.
 
 Besides the usual statistics (neighbours, energies, forces) this fits a linear model
-(``spinff.training.linear_model``) to the labels: J(r), K(r), a pair potential, and the
-Landau coefficients of moments of any length. They are the baselines that the network
-starts from.
+(``spinff.training.linear_model``) to the labels: J(r), K(r), a pair potential, a three-
+body potential, and the Landau coefficients of moments of any length. They are the
+baselines that the network starts from.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nequip.data import AtomicDataDict
 from spinff import fields
 from spinff.errors import SpinffError
 from spinff.nn import magnetic_edge_indices
-from spinff.training.linear_model import Columns, LinearModel
+from spinff.training.linear_model import SPIN_COLUMNS, Columns, LinearModel
 
 _log = logging.getLogger(__name__)
 
@@ -89,10 +89,12 @@ class SpinStatistics:
     neighbours of a magnetic atom; ``forces_rms`` eV/Å; ``moments`` (species -> mean
     length, µB); ``exchange_baseline`` and ``biquadratic_baseline`` (pair ->
     coefficients of J(r) and K(r), eV), ``longitudinal_baseline`` (species -> a, b, c,
-    eV), each empty unless the term is asked for; ``pair_potential`` (pair of any
-    species -> coefficients of V(r), eV); ``magnetic_force_scale`` (per data set:
-    species -> label / derivative); ``per_atom_energy_mean`` eV without the terms of the
-    spins, and ``per_atom_energy_shift`` eV without the pair potential either.
+    eV), each empty unless the term is asked for; ``lattice_baseline``, the coefficients
+    of the potentials under the network's lattice energy, eV: ``pair`` (pair of any
+    species -> V(r)) and, if asked for, ``three_body`` (species in the centre -> c);
+    ``magnetic_force_scale`` (per data set: species -> label / derivative);
+    ``per_atom_energy_mean`` eV without the terms of the spins, and
+    ``per_atom_energy_shift`` eV without the lattice baseline either.
 
     Magnetic forces, where there are any, determine the terms of the spins, and energies
     their scale; otherwise energies and forces determine all.
@@ -107,6 +109,7 @@ class SpinStatistics:
             length of the species, and whole magnetic forces are fitted.
         per_edge_type_cutoff: as in the model.
         num_bessels: as in the model.
+        num_three_body_bessels: radial functions of the three-body potential; 0: none.
         polynomial_cutoff_p: as in the model.
         dataloader_kwargs: of the loader that reads the training set.
     """
@@ -120,6 +123,7 @@ class SpinStatistics:
         moment_mode: str = "fixed",
         per_edge_type_cutoff: dict[str, Any] | None = None,
         num_bessels: int = 8,
+        num_three_body_bessels: int = 0,
         polynomial_cutoff_p: float = 6,
         dataloader_kwargs: dict[str, Any] | None = None,
     ) -> None:
@@ -135,6 +139,7 @@ class SpinStatistics:
             r_max,
             per_edge_type_cutoff,
             num_bessels,
+            num_three_body_bessels,
             polynomial_cutoff_p,
         )
 
@@ -298,9 +303,14 @@ class SpinStatistics:
             "longitudinal_baseline": {},
         }
         parts = coefficients.split(self.model.sizes)
-        for kind, part in zip(self.model.kinds, parts, strict=True):
-            name = "pair_potential" if kind == "pairs" else f"{kind}_baseline"
-            results[name] = self.model.named(kind, part)
+        named = {
+            kind: self.model.named(kind, part)
+            for kind, part in zip(self.model.kinds, parts, strict=True)
+        }
+        for kind in self.model.kinds:
+            if kind in SPIN_COLUMNS:
+                results[f"{kind}_baseline"] = named.pop(kind)
+        results["lattice_baseline"] = named
         for name, value in results.items():
             _log.info("training set: %s = %s", name, value)
         _log.info(
