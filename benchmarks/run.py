@@ -15,10 +15,16 @@ sys.path.insert(0, str(REPOSITORY / "tests"))
 
 import monte_carlo  # noqa: E402 - they import from the folder added above
 import one_pass  # noqa: E402
+import rank_invariance  # noqa: E402
 import thermodynamics  # noqa: E402
 from rows import Options, Row  # noqa: E402
 
-ROWS: dict[str, Row] = {**monte_carlo.ROWS, **one_pass.ROWS, **thermodynamics.ROWS}
+ROWS: dict[str, Row] = {
+    **monte_carlo.ROWS,
+    **one_pass.ROWS,
+    **rank_invariance.ROWS,
+    **thermodynamics.ROWS,
+}
 
 
 def main() -> None:
