@@ -13,16 +13,20 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
-import molecular_dynamics  # noqa: E402 - they import from the folder added above
+import frozen_lattice  # noqa: E402 - they import from the folder added above
+import molecular_dynamics  # noqa: E402
 import monte_carlo  # noqa: E402
 import one_pass  # noqa: E402
+import rank_invariance  # noqa: E402
 import thermodynamics  # noqa: E402
 from rows import Options, Row  # noqa: E402
 
 ROWS: dict[str, Row] = {
+    **frozen_lattice.ROWS,
     **molecular_dynamics.ROWS,
     **monte_carlo.ROWS,
     **one_pass.ROWS,
+    **rank_invariance.ROWS,
     **thermodynamics.ROWS,
 }
 

@@ -646,10 +646,7 @@ void FixSpinSIB::half_step(Stage stage) {
             tally_heat();
         }
         for (auto *member : team) {
-            member->begin(stage + NUM_STAGES * substep, dt);
-        }
-        for (auto *member : team) {
-            member->predict(dt);
+            member->predict(stage + NUM_STAGES * substep, dt);
         }
         evaluate_field();
         for (auto *member : team) {
@@ -665,39 +662,41 @@ double FixSpinSIB::target_temperature() const {
     return length > 0.0 ? t_start + done / length * (t_stop - t_start) : t_start;
 }
 
-void FixSpinSIB::begin(std::uint32_t stage, double dt) {
+/// s~ from the field at s_n, which is in fm, then s_m; atom->sp gets the unit vector along it.
+void FixSpinSIB::predict(std::uint32_t stage, double dt) {
     const double temperature = temp_flag ? target_temperature() : 0.0;
+    const auto moves = [&](int i) { // moment 0: not magnetic here
+        return (atom->mask[i] & groupbit) && atom->sp[i][3] != 0.0;
+    };
+    for (int i = 0; i < atom->nlocal; ++i) { // before the fields, which a bad one spoils
+        if (moves(i)) {
+            check_finite(atom->sp[i], i, "spin direction");
+        }
+    }
     moving.clear();
     for (int i = 0; i < atom->nlocal; ++i) {
-        const double moment = atom->sp[i][3];
-        if (!(atom->mask[i] & groupbit) || moment == 0.0) { // moment 0: not magnetic here
+        if (!moves(i)) {
             continue;
         }
-        check_finite(atom->sp[i], i, "spin direction");
-        const double rate = spinff::rate_factor(convention, g_factor, moment);
-        Vec3 noise = {0.0, 0.0, 0.0};
-        const double own_alpha = damping(atom->type[i]);
-        if (temperature > 0.0 && own_alpha > 0.0) {
-            const double amplitude = spinff::noise_amplitude(own_alpha, temperature, rate, dt);
-            noise = spinff::gaussian3(seed, atom->tag[i], update->ntimestep, stage);
-            for (double &component : noise) {
+        check_finite(atom->fm[i], i, "spin field");
+        MovingSpin &spin = moving.emplace_back();
+        spin.atom = i;
+        spin.rate = spinff::rate_factor(convention, g_factor, atom->sp[i][3]);
+        spin.alpha = damping(atom->type[i]);
+        spin.start = vec3(atom->sp[i]);
+        spin.field = vec3(atom->fm[i]);
+        if (temperature > 0.0 && spin.alpha > 0.0) {
+            const double amplitude =
+                spinff::noise_amplitude(spin.alpha, temperature, spin.rate, dt);
+            spin.noise = spinff::gaussian3(seed, atom->tag[i], update->ntimestep, stage);
+            for (double &component : spin.noise) {
                 component *= amplitude;
             }
         }
-        const Vec3 start = vec3(atom->sp[i]);
-        const Vec3 field = vec3(atom->fm[i]);
-        moving.push_back({i, rate, own_alpha, noise, start, field, start, start});
-    }
-}
-
-/// s~ from the field at s_n, then s_m; atom->sp gets the unit vector along it.
-void FixSpinSIB::predict(double dt) {
-    for (MovingSpin &spin : moving) {
-        check_finite(spin.field.data(), spin.atom, "spin field");
         const Vec3 trial = spinff::sib_advance(spin.start, spin.start, spin.field, spin.rate,
                                                spin.noise, spin.alpha, dt);
         spin.now = spinff::midpoint(spin.start, trial);
-        assign(atom->sp[spin.atom], spinff::direction(spin.now));
+        assign(atom->sp[i], spinff::direction(spin.now));
     }
 }
 

@@ -85,7 +85,7 @@ class FixSpinSIB : public Fix {
         int atom;           ///< local index
         double rate;        ///< rate factor: omega = rate * fm
         double alpha;       ///< Gilbert damping
-        spinff::Vec3 noise; ///< eta, rad/ps
+        spinff::Vec3 noise; ///< eta, rad/ps, 0 without a bath
         spinff::Vec3 start; ///< s_n
         spinff::Vec3 field; ///< fm at s_n, rad/ps
         spinff::Vec3 now;   ///< s_m after the predictor
@@ -142,8 +142,7 @@ class FixSpinSIB : public Fix {
     void tally_open_step();
     void tally_heat();
     void half_step(Stage stage);
-    void begin(std::uint32_t stage, double dt);
-    void predict(double dt);
+    void predict(std::uint32_t stage, double dt);
     void correct(double dt);
     void evaluate_field();
     std::pair<double *, double *> own_and_ghosts(double **vectors) const;

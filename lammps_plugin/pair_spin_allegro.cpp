@@ -139,6 +139,7 @@ void PairSpinAllegro::init_style() {
     for (const auto *fix : modify->get_fix_list()) {
         const bool spins_only = dynamic_cast<const FixSpinSIB *>(fix) != nullptr ||
                                 dynamic_cast<const FixSpinSIBZeeman *>(fix) != nullptr ||
+                                utils::strmatch(fix->style, "^MINIMIZE$") || // of a minimiser
                                 utils::strmatch(fix->style, "^precession/spin$") ||
                                 utils::strmatch(fix->style, "^setforce/spin$");
         only_spins_move = only_spins_move && spins_only;

@@ -11,6 +11,7 @@ from ase import Atoms
 from ase.build import bulk
 from numpy.typing import NDArray
 
+import noisy_lattice
 from lammps_models import (
     MOMENT,
     TYPES,
@@ -454,6 +455,20 @@ def test_ranks_do_not_matter(tmp_path: Path) -> None:
         log.info("%d ranks: %.1e", nranks, deviation)
         assert deviation < 1e-10
     assert np.abs(final(1, seed=8) - one).max() > 0.1
+
+
+def test_ranks_do_not_matter_beside_a_thermostat(tmp_path: Path) -> None:
+    """200 steps of fix nvt; 2000 are a row of the benchmarks."""
+    one, *others = (
+        noisy_lattice.run(tmp_path / str(nranks), 200, 200, nranks=nranks)
+        for nranks in (1, 2, 4)
+    )
+    for name, least in (("spins", 0.1), ("positions", 0.03)):
+        assert np.ptp(one[name], axis=0).max() > least
+    for other in others:
+        found = noisy_lattice.deviations(one, other)
+        log.info("deviations: %s", found)
+        assert max(found["spins"][1], found["positions"][1]) < 1e-8
 
 
 def test_rank_without_atoms(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ The model is a toy (``lammps_models``): what is tested is that these commands se
 energies, forces and fields as those of any pair style, on any number of ranks.
 """
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +199,21 @@ def test_minimisers_of_spins(style: str, tmp_path: Path) -> None:
         assert energies[-1] < result.thermo[0]["PotEng"][0] - 1e-3
         assert largest_torque(result) < 1e-7
     assert energies[0] == pytest.approx(energies[1], abs=1e-8)
+
+
+def test_a_minimisation_of_spins_has_no_use_for_forces(tmp_path: Path) -> None:
+    """Between outputs the network is not called; the forces written are those."""
+    minimise = "min_style spin/lbfgs\nminimize 0 1e-8 200 2000\n"
+    lazy, eager = (
+        run(tmp_path, f"thermo {every}\n{minimise}{DUMP}run 0", atoms=canted(0.4))
+        for every in (1000, 1)
+    )
+    assert lazy.thermo[0]["Step"][-1] > 5
+    passes = re.search(r"their setup: 1 forward, (\d+) backward", lazy.log)
+    assert passes is not None
+    assert int(passes[1]) <= 2  # the first step and the last
+    for name, values in lazy.thermo[0].items():
+        np.testing.assert_array_equal(values[-1], eager.thermo[0][name][-1])
 
 
 def test_joint_minimisation_of_spins_atoms_and_cell(tmp_path: Path) -> None:

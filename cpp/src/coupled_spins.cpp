@@ -105,32 +105,43 @@ std::array<double, CoupledSpins::num_terms>
 CoupledSpins::energy(std::size_t atom, Rows<const double> directions) const {
     std::array<double, num_terms> energy = {};
     const Vec3 e = direction_of(directions, atoms[atom].row);
+    Vec3 field = {};
+    add_product(field, 1.0, anisotropy[atoms[atom].species], e);
+    energy[ANISOTROPY] = dot(e, field);
+    if (!isotropic.empty()) {
+        Vec3 sum = {};
+        add_isotropic(sum, atom, directions);
+        energy[EXCHANGE] = 0.5 * dot(e, sum);
+        return energy;
+    }
     for (const auto [neighbour, coupling] : bonds_of(atom)) {
         const Vec3 other = direction_of(directions, neighbour);
         const double cosine = dot(e, other);
-        Vec3 field = {};
+        field = {};
         add_product(field, 1.0, constants[coupling].tensor, other);
         energy[EXCHANGE] += 0.5 * dot(e, field);
         energy[BIQUADRATIC] += 0.5 * constants[coupling].biquadratic * cosine * cosine;
     }
-    Vec3 field = {};
-    add_product(field, 1.0, anisotropy[atoms[atom].species], e);
-    energy[ANISOTROPY] = dot(e, field);
     return energy;
+}
+
+/// sum += Σ_j J_ij e_j, where all couplings are numbers: 1 ns a bond instead of 5.
+void CoupledSpins::add_isotropic(Vec3 &sum, std::size_t atom, Rows<const double> directions) const {
+    for (const auto [neighbour, coupling] : bonds_of(atom)) {
+        const double J = isotropic[coupling];
+        const double *other = directions[neighbour];
+        for (int a = 0; a < 3; ++a) {
+            sum[a] += J * other[a];
+        }
+    }
 }
 
 Vec3 CoupledSpins::gradient(std::size_t atom, Rows<const double> directions) const {
     Vec3 gradient = {};
     const Vec3 e = direction_of(directions, atoms[atom].row);
     add_product(gradient, 2.0, anisotropy[atoms[atom].species], e);
-    if (!isotropic.empty()) { // 1 ns a bond instead of 5
-        for (const auto [neighbour, coupling] : bonds_of(atom)) {
-            const double J = isotropic[coupling];
-            const double *other = directions[neighbour];
-            for (int a = 0; a < 3; ++a) {
-                gradient[a] += J * other[a];
-            }
-        }
+    if (!isotropic.empty()) {
+        add_isotropic(gradient, atom, directions);
         return gradient;
     }
     for (const auto [neighbour, coupling] : bonds_of(atom)) {

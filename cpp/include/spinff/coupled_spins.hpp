@@ -85,6 +85,8 @@ class CoupledSpins {
     std::size_t memory_usage() const;
 
   private:
+    void add_isotropic(Vec3 &sum, std::size_t atom, Rows<const double> directions) const;
+
     struct Atom {
         int row;
         int species;
