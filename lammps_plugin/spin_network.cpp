@@ -177,7 +177,10 @@ void SpinNetwork::check_moments() const {
 }
 
 std::string SpinNetwork::describe(int i) const {
-    return fmt::format("atom {} (type {})", atom->tag[i], atom->type[i]);
+    // A moment that has run away in fix spin/sib longitudinal tells what the number comes from.
+    const bool input = header().moment_mode == "input";
+    return fmt::format("atom {} (type {}{})", atom->tag[i], atom->type[i],
+                       input ? fmt::format(", moment {:.3g} muB", atom->sp[i][3]) : "");
 }
 
 void SpinNetwork::stop_not_finite(const std::string &quantity, double value) const {
