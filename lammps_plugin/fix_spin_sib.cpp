@@ -36,7 +36,7 @@ using spinff::Vec3;
 namespace {
 
 constexpr const char *known_keywords = "known keywords: alpha A, alpha/type I A, temp T1 T2, seed "
-                                       "N, zeeman B nx ny nz, substeps N, g G, "
+                                       "N, longitudinal L, zeeman B nx ny nz, substeps N, g G, "
                                        "convention physical|lammps";
 
 Vec3 vec3(const double *v) {
@@ -75,6 +75,11 @@ std::vector<Pair *> active_pair_styles(Force *force) {
 /// More than these, and the time step of the lattice is the one to change.
 constexpr int max_substeps = 1000;
 
+/// -dE/de/hbar of a moment as that of each muB of it.
+Vec3 per_bohr_magneton(const Vec3 &field, double length) {
+    return {field[0] / length, field[1] / length, field[2] / length};
+}
+
 } // namespace
 
 FixSpinSIB::FixSpinSIB(LAMMPS *lmp, int narg, char **arg)
@@ -89,7 +94,7 @@ FixSpinSIB::FixSpinSIB(LAMMPS *lmp, int narg, char **arg)
     ecouple_flag = 1;
     energy_peratom_flag = 1;
     restart_global = 1;
-    comm_forward = 3;
+    comm_forward = 4; // direction and length
     comm_reverse = 3;
 
     if (!atom->sp_flag) {
@@ -163,6 +168,16 @@ void FixSpinSIB::parse(int narg, char **arg) {
                            arg[iarg + 1]);
             }
             seed = static_cast<std::uint32_t>(number);
+            iarg += 2;
+        } else if (keyword == "longitudinal") {
+            mobility = value(iarg + 1, "longitudinal");
+            if (!(mobility > 0.0)) { // so that NaN fails
+                error->all(FLERR,
+                           "fix spin/sib: bad longitudinal, got '{}', expected a mobility > 0 in "
+                           "muB^2/(eV ps); change it, or leave the keyword out for lengths that "
+                           "stay",
+                           arg[iarg + 1]);
+            }
             iarg += 2;
         } else if (keyword == "zeeman") {
             zeeman_flag = true;
@@ -269,7 +284,7 @@ void FixSpinSIB::check_damping() {
         }
         largest = std::max(largest, damping(type));
     }
-    if (largest == 0.0 && (t_start > 0.0 || t_stop > 0.0)) {
+    if (largest == 0.0 && mobility == 0.0 && (t_start > 0.0 || t_stop > 0.0)) {
         error->all(FLERR,
                    "fix spin/sib: temp {} {} with alpha 0: without damping the spins do not "
                    "couple to the heat bath; give alpha > 0",
@@ -372,6 +387,7 @@ void FixSpinSIB::find_field_sources() {
     }
     find_out_what_moves();
     warn_about_lattice();
+    check_longitudinal();
 }
 
 /// Whether the field that ends a step at the old positions is another one than that at the new
@@ -384,6 +400,43 @@ void FixSpinSIB::find_out_what_moves() {
         return provider->has_cheap_field();
     });
     cheap_last_field = atoms_move && cheap;
+}
+
+/// The derivative with respect to the length is read from fm, so all that adds to fm has to be of
+/// an energy that depends on the whole moment.
+void FixSpinSIB::check_longitudinal() {
+    if (mobility == 0.0) {
+        return;
+    }
+    int unknown = 0; // a type of moments whose lengths would move as if nothing held them
+    for (int i = 0; i < atom->nlocal; ++i) {
+        const int type = atom->type[i];
+        const bool known = !providers.empty() && stock_pairs.empty() &&
+                           std::all_of(providers.begin(), providers.end(), [&](const auto *source) {
+                               return source->has_length_gradient(type);
+                           });
+        if ((atom->mask[i] & groupbit) && atom->sp[i][3] != 0.0 && !known) {
+            unknown = std::max(unknown, type);
+        }
+    }
+    MPI_Allreduce(MPI_IN_PLACE, &unknown, 1, MPI_INT, MPI_MAX, world);
+    if (unknown > 0) {
+        error->all(FLERR,
+                   "fix spin/sib: longitudinal moves the lengths of moments, got pair_style {}, "
+                   "in which the energy of atoms of type {} does not depend on them, expected "
+                   "spin/allegro alone for the spins, with a model whose moments are 'input'; "
+                   "leave longitudinal out, or keep such atoms out of the group",
+                   force->pair_style ? force->pair_style : "none", unknown);
+    }
+    for (const Fix *other : contributors) {
+        if (!dynamic_cast<const FixSpinSIB *>(other)) {
+            error->all(FLERR,
+                       "fix spin/sib: longitudinal cannot tell how the energy of fix {} ({}) "
+                       "depends on the length of a moment, expected no such fix; for a magnetic "
+                       "field use the zeeman keyword of fix spin/sib",
+                       other->id, other->style);
+        }
+    }
 }
 
 /// LAMMPS' own spin pair styles compute the forces of the spins on the atoms only if there is a
@@ -615,8 +668,9 @@ void FixSpinSIB::tally_open_step() {
 void FixSpinSIB::tally_heat() {
     for (auto *member : team) {
         for (const MovingSpin &spin : member->moving) {
-            const Vec3 field = vec3(atom->fm[spin.atom]);
-            member->bath_energy_since -= spinff::heat_taken_up(spin.field, field, spin.moved);
+            const Vec3 field = per_bohr_magneton(vec3(atom->fm[spin.atom]), spin.end_length);
+            member->bath_energy_since -= spinff::heat_taken_up(
+                per_bohr_magneton(spin.field, spin.length), field, spin.moved);
         }
     }
 }
@@ -662,9 +716,11 @@ double FixSpinSIB::target_temperature() const {
     return length > 0.0 ? t_start + done / length * (t_stop - t_start) : t_start;
 }
 
-/// s~ from the field at s_n, which is in fm, then s_m; atom->sp gets the unit vector along it.
+/// s~ from the field at s_n, which is in fm, then s_m; atom->sp gets the unit vector along it, and
+/// the length half way.
 void FixSpinSIB::predict(std::uint32_t stage, double dt) {
     const double temperature = temp_flag ? target_temperature() : 0.0;
+    const double kick = spinff::length_kick_amplitude(mobility, temperature, dt);
     const auto moves = [&](int i) { // moment 0: not magnetic here
         return (atom->mask[i] & groupbit) && atom->sp[i][3] != 0.0;
     };
@@ -681,37 +737,91 @@ void FixSpinSIB::predict(std::uint32_t stage, double dt) {
         check_finite(atom->fm[i], i, "spin field");
         MovingSpin &spin = moving.emplace_back();
         spin.atom = i;
-        spin.rate = spinff::rate_factor(convention, g_factor, atom->sp[i][3]);
+        spin.length = atom->sp[i][3];
+        spin.rate = spinff::rate_factor(convention, g_factor, spin.length);
         spin.alpha = damping(atom->type[i]);
         spin.start = vec3(atom->sp[i]);
         spin.field = vec3(atom->fm[i]);
-        if (temperature > 0.0 && spin.alpha > 0.0) {
-            const double amplitude =
-                spinff::noise_amplitude(spin.alpha, temperature, spin.rate, dt);
-            spin.noise = spinff::gaussian3(seed, atom->tag[i], update->ntimestep, stage);
-            for (double &component : spin.noise) {
-                component *= amplitude;
-            }
+        spin.end_length = spin.length;
+        spin.noise = draw(i, stage + DIRECTION,
+                          spinff::noise_amplitude(spin.alpha, temperature, spin.rate, dt));
+        const Vec3 trial = spinff::sib_advance(spin.start, spin.start, turning_field(i, spin.field),
+                                               spin.rate, spin.noise, spin.alpha, dt);
+        if (mobility > 0.0) { // before the direction changes
+            spin.first_kick = draw(i, stage + LENGTH_FIRST, kick);
+            spin.second_kick = draw(i, stage + LENGTH_SECOND, kick);
+            predict_length(spin, dt);
         }
-        const Vec3 trial = spinff::sib_advance(spin.start, spin.start, spin.field, spin.rate,
-                                               spin.noise, spin.alpha, dt);
         spin.now = spinff::midpoint(spin.start, trial);
         assign(atom->sp[i], spinff::direction(spin.now));
     }
 }
 
-/// s_{n+1} from the field in fm, into atom->sp.
+/// Normal numbers of this atom, step and stage, none if their amplitude is 0.
+Vec3 FixSpinSIB::draw(int i, std::uint32_t number, double amplitude) const {
+    if (amplitude == 0.0) {
+        return {0.0, 0.0, 0.0};
+    }
+    const Vec3 x = spinff::gaussian3(seed, atom->tag[i], update->ntimestep, number);
+    return {amplitude * x[0], amplitude * x[1], amplitude * x[2]};
+}
+
+/// s_{n+1} from the field in fm, into atom->sp. Precession, damping and noise are those of the
+/// length half way, at which the field is.
 void FixSpinSIB::correct(double dt) {
     heat_at_midpoint = 0.0;
     for (MovingSpin &spin : moving) {
         check_finite(atom->fm[spin.atom], spin.atom, "spin field");
         const Vec3 field = vec3(atom->fm[spin.atom]);
+        const Vec3 turning = turning_field(spin.atom, field);
+        double *sp = atom->sp[spin.atom];
+        const double half_way = sp[3];
+        spin.end_length = mobility > 0.0 ? correct_length(spin, field, dt) : half_way;
+        const double rate = spinff::rate_factor(convention, g_factor, half_way);
+        const double noisier = std::sqrt(rate / spin.rate);
+        const Vec3 noise = {noisier * spin.noise[0], noisier * spin.noise[1],
+                            noisier * spin.noise[2]};
         const Vec3 end =
-            spinff::sib_advance(spin.start, spin.now, field, spin.rate, spin.noise, spin.alpha, dt);
-        spin.moved = spinff::bath_displacement(spin.start, end, field, spin.rate, spin.alpha, dt);
-        heat_at_midpoint += spinff::heat_taken_up(field, field, spin.moved);
-        assign(atom->sp[spin.atom], end);
+            spinff::sib_advance(spin.start, spin.now, turning, rate, noise, spin.alpha, dt);
+        const Vec3 turned =
+            spinff::bath_displacement(spin.start, end, turning, rate, spin.alpha, dt);
+        for (int k = 0; k < 3; ++k) { // m' e' - m e without precession
+            spin.moved[k] = half_way * turned[k] + (half_way - spin.length) * spin.start[k] +
+                            (spin.end_length - half_way) * end[k];
+        }
+        const Vec3 gradient = per_bohr_magneton(field, half_way);
+        heat_at_midpoint += spinff::heat_taken_up(gradient, gradient, spin.moved);
+        assign(sp, end);
+        sp[3] = spin.end_length;
+        check_length(spin.atom);
     }
+}
+
+/// What turns the present spin: all of its field, or the part across it where the other one moves
+/// the length.
+Vec3 FixSpinSIB::turning_field(int i, const Vec3 &field) const {
+    return mobility > 0.0 ? spinff::across(vec3(atom->sp[i]), field) : field;
+}
+
+void FixSpinSIB::predict_length(MovingSpin &spin, double dt) {
+    const double velocity = length_velocity(spin.atom, spin.field);
+    spin.half_way = spinff::length_half_way(spin.length, velocity, spin.first_kick, dt);
+    atom->sp[spin.atom][3] = spinff::length_at(spin.half_way);
+    check_length(spin.atom);
+}
+
+/// |m| at the end of the step, from the field at the spin half way.
+double FixSpinSIB::correct_length(const MovingSpin &spin, const Vec3 &field, double dt) {
+    const Vec3 kicks = {spin.first_kick[0] + spin.second_kick[0],
+                        spin.first_kick[1] + spin.second_kick[1],
+                        spin.first_kick[2] + spin.second_kick[2]};
+    const double velocity = length_velocity(spin.atom, field);
+    return spinff::length_at(spinff::length_end(spin.length, spin.half_way, velocity, kicks, dt));
+}
+
+/// -L dE/d|m|, muB/ps, at the present spin and its field.
+double FixSpinSIB::length_velocity(int i, const Vec3 &field) const {
+    return -mobility * spinff::length_gradient(vec3(atom->sp[i]), field, atom->sp[i][3]);
 }
 
 /* ----------------------------------------------------------------------
@@ -770,20 +880,30 @@ void FixSpinSIB::check_finite(const double *vector, int atom_index, const char *
                quantity, atom->tag[atom_index], update->ntimestep, vector[0], vector[1], vector[2]);
 }
 
+void FixSpinSIB::check_length(int i) {
+    if (!std::isfinite(atom->sp[i][3])) {
+        error->one(FLERR,
+                   "fix spin/sib: bad moment of atom {} at step {}, got {} muB, expected a finite "
+                   "number; check the time step, which may be long for longitudinal {}, and the "
+                   "potential",
+                   atom->tag[i], update->ntimestep, atom->sp[i][3], mobility);
+    }
+}
+
 /* ----------------------------------------------------------------------
    communication: spins to ghosts, fields of ghosts back
 ------------------------------------------------------------------------- */
 
 int FixSpinSIB::pack_forward_comm(int n, int *list, double *buf, int /*pbc_flag*/, int * /*pbc*/) {
     for (int k = 0; k < n; ++k) {
-        buf = std::copy_n(atom->sp[list[k]], 3, buf);
+        buf = std::copy_n(atom->sp[list[k]], 4, buf);
     }
-    return 3 * n;
+    return 4 * n;
 }
 
 void FixSpinSIB::unpack_forward_comm(int n, int first, double *buf) {
     for (int k = 0; k < n; ++k) {
-        std::copy_n(buf + 3 * k, 3, atom->sp[first + k]);
+        std::copy_n(buf + 4 * k, 4, atom->sp[first + k]);
     }
 }
 

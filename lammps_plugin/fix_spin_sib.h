@@ -11,6 +11,7 @@ FixStyle(spin/sib,FixSpinSIB);
 
 #include "fix.h"
 
+#include "spinff/longitudinal.hpp"
 #include "spinff/sib.hpp"
 
 #include <array>
@@ -39,9 +40,11 @@ class PairSpin;
 ///  3. pair compute        forces and fm with these spins
 ///  4. final_integrate     lattice fixes: half kick
 /// At each set of positions this is  spins dt/2, kick, spins dt/2: symmetric and second order. With
-/// substeps each spins dt/2 is that many SIB steps on the same couplings. A
-/// step ends with the spins that its forces, fields and energies were computed with, so that
-/// setup() finds the same again and a run that is cut in two goes on as if it were not.
+/// substeps each spins dt/2 is that many SIB steps on the same couplings. With longitudinal the
+/// lengths of the moments take part in these steps and their field evaluations
+/// (spinff/longitudinal.hpp). A step ends with the spins that its forces, fields and energies were
+/// computed with, so that setup() finds the same again and a run that is cut in two goes on as if
+/// it were not.
 ///
 /// Several fixes of this style (disjoint groups) step together: the first one leads.
 class FixSpinSIB : public Fix {
@@ -77,22 +80,32 @@ class FixSpinSIB : public Fix {
     /// Which half of a time step; with the number of the substep it separates their noise.
     enum Stage : std::uint32_t { OLD_POSITIONS = 0, NEW_POSITIONS = 1, NUM_STAGES };
 
+    /// What the noise is for, added to the stage: more than max_substeps * NUM_STAGES apart.
+    enum Draw : std::uint32_t { DIRECTION = 0, LENGTH_FIRST = 1 << 16, LENGTH_SECOND = 2 << 16 };
+
     /// Components of the global vector.
     enum Output { ZEEMAN_ENERGY, SPIN_TEMPERATURE, NUM_OUTPUTS };
 
     /// A spin on its way through one SIB step.
     struct MovingSpin {
         int atom;           ///< local index
-        double rate;        ///< rate factor: omega = rate * fm
+        double rate;        ///< rate factor at the start: omega = rate * fm
         double alpha;       ///< Gilbert damping
-        spinff::Vec3 noise; ///< eta, rad/ps, 0 without a bath
+        double length;      ///< |m| at the start, muB
+        spinff::Vec3 noise; ///< eta at this rate, rad/ps, 0 without a bath
         spinff::Vec3 start; ///< s_n
-        spinff::Vec3 field; ///< fm at s_n, rad/ps
+        spinff::Vec3 field; ///< fm at the start, rad/ps
         spinff::Vec3 now;   ///< s_m after the predictor
-        spinff::Vec3 moved; ///< by the bath, after the corrector
+        spinff::Vec3 moved; ///< the moment by the bath, after the corrector, muB
+        double end_length;  ///< |m| after the corrector, muB
+        // with longitudinal, muB:
+        spinff::Vec3 first_kick{0, 0, 0};  ///< w_1
+        spinff::Vec3 second_kick{0, 0, 0}; ///< w_2
+        spinff::Vec3 half_way{0, 0, 0};    ///< X_h after the predictor
     };
 
     double alpha = 0.0;                   // Gilbert damping of the types without one of their own
+    double mobility = 0.0;                // of the lengths, muB^2/(eV ps); 0: they are fixed
     std::map<int, double> type_alpha;     // by atom type
     int substeps = 1;                     // SIB steps of half a time step
     double t_start = 0.0, t_stop = 0.0;   // K
@@ -139,17 +152,24 @@ class FixSpinSIB : public Fix {
     void save_positions();
     void swap_positions();
     void find_out_what_moves();
+    void check_longitudinal();
     void tally_open_step();
     void tally_heat();
     void half_step(Stage stage);
     void predict(std::uint32_t stage, double dt);
+    spinff::Vec3 draw(int i, std::uint32_t number, double amplitude) const;
     void correct(double dt);
+    spinff::Vec3 turning_field(int i, const spinff::Vec3 &field) const;
+    void predict_length(MovingSpin &spin, double dt);
+    double correct_length(const MovingSpin &spin, const spinff::Vec3 &field, double dt);
+    double length_velocity(int i, const spinff::Vec3 &field) const;
     void evaluate_field();
     std::pair<double *, double *> own_and_ghosts(double **vectors) const;
     void save_field();
     void restore_field();
     void clear_field();
     void check_finite(const double *vector, int atom_index, const char *quantity);
+    void check_length(int atom_index);
 };
 
 } // namespace LAMMPS_NS

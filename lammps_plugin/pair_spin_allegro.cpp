@@ -204,6 +204,12 @@ void PairSpinAllegro::add_spin_field() {
     driver().add_field(atom->fm);
 }
 
+bool PairSpinAllegro::has_length_gradient(int type) const {
+    const int known = driver().types()[type];
+    return driver().header().moment_mode == "input" && known >= 0 &&
+           driver().header().magnetic[known];
+}
+
 void PairSpinAllegro::compute(int eflag, int vflag) {
     ev_init(eflag, vflag);
     if (!geometry_current) {

@@ -20,7 +20,6 @@
 #include "pair.h"
 
 #define LAMMPS_VERSION "22 Jul 2025"
-#define SPINFF_LAMMPS_NUM_VERSION 20250722
 
 #pragma GCC visibility push(default)
 namespace LAMMPS_NS {

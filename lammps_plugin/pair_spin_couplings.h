@@ -46,6 +46,7 @@ class PairSpinCouplings : public PairSpin, public spinff::SpinFieldProvider {
     void update_couplings() override;
     void add_spin_field() override;
     bool has_cheap_field() const override { return true; }
+    bool has_length_gradient(int /*type*/) const override { return false; }
 
   protected:
     void allocate() override;

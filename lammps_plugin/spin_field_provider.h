@@ -24,6 +24,10 @@ class SpinFieldProvider {
     /// Whether add_spin_field() calls no network: one field more does not matter then.
     virtual bool has_cheap_field() const = 0;
 
+    /// Whether the energy depends on the whole moment m = sp[3] e of atoms of this type, and their
+    /// field is −(|m|/ħ) ∂E/∂m: its part along m is the derivative with respect to the length.
+    virtual bool has_length_gradient(int type) const = 0;
+
   protected:
     ~SpinFieldProvider() = default; // never owned through this interface
 };

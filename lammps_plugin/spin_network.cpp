@@ -69,15 +69,23 @@ SpinNetwork::SpinNetwork(LAMMPS *lmp, const std::string &who, const std::string 
                          const std::string &device_request)
     : Pointers(lmp), who(who) {
     const auto [rank_on_node, ranks_on_node] = place_on_node(world);
+    spinff::Gpus gpus;
     std::string device;
     int threads = 0;
     run_on_all(lmp, [&] {
-        device = spinff::choose_device(device_request, rank_on_node, who);
+        if (device_request != "cpu") { // where a broken driver is no matter
+            gpus = spinff::available_gpus();
+        }
+        device = spinff::device_of_rank(device_request, rank_on_node, gpus, who);
         threads = spinff::limit_threads(ranks_on_node);
         model = spinff::load_model(path, device, who);
         energy = spinff::make_spin_energy(*model);
     });
-    if (comm->me == 0) {
+    if (comm->me == 0) { // speaks for its node; the others are usually like it
+        const auto warning = spinff::shared_gpu_warning(device, ranks_on_node, gpus, who);
+        if (!warning.empty()) {
+            error->warning(FLERR, warning);
+        }
         utils::logmesg(lmp, "{}: {} model '{}' ({}) on {}, {} thread(s) per rank; {}\n", who,
                        header().model_class, path, header().dtype, device, threads,
                        spinff::has_couplings(header())
@@ -169,7 +177,10 @@ void SpinNetwork::check_moments() const {
 }
 
 std::string SpinNetwork::describe(int i) const {
-    return fmt::format("atom {} (type {})", atom->tag[i], atom->type[i]);
+    // A moment that has run away in fix spin/sib longitudinal tells what the number comes from.
+    const bool input = header().moment_mode == "input";
+    return fmt::format("atom {} (type {}{})", atom->tag[i], atom->type[i],
+                       input ? fmt::format(", moment {:.3g} muB", atom->sp[i][3]) : "");
 }
 
 void SpinNetwork::stop_not_finite(const std::string &quantity, double value) const {

@@ -12,6 +12,8 @@
 #include "error.h"
 #include "lammps.h"
 
+#include <cstring>
+
 using namespace LAMMPS_NS;
 
 namespace {
@@ -38,19 +40,17 @@ void *create_fix_spin_sib_zeeman(void *lmp, int narg, char **arg) {
 
 /// Whether the layouts this plugin was compiled with are those of the running LAMMPS.
 bool matches(LAMMPS *lmp) {
-#ifdef SPINFF_LAMMPS_NUM_VERSION
-    if (lmp->num_ver != SPINFF_LAMMPS_NUM_VERSION) {
-        if (lmp->comm->me == 0) {
-            lmp->error->warning(FLERR,
-                                "spinff plugin: made for another LAMMPS, got version {}, expected "
-                                "{}; its styles are not available: build it with "
-                                "-DLAMMPS_SOURCE_DIR=<source of this LAMMPS>",
-                                lmp->version, LAMMPS_VERSION);
-        }
-        return false;
+    if (std::strcmp(lmp->version, LAMMPS_VERSION) == 0) {
+        return true;
     }
-#endif
-    return true;
+    if (lmp->comm->me == 0) {
+        lmp->error->warning(FLERR,
+                            "spinff plugin: made for another LAMMPS, got version {}, expected {}; "
+                            "its styles are not available: build it with "
+                            "-DLAMMPS_SOURCE_DIR=<source of this LAMMPS>",
+                            lmp->version, LAMMPS_VERSION);
+    }
+    return false;
 }
 
 } // namespace

@@ -315,6 +315,27 @@ class InputMoments(ToyModel):
         return torch.cat([terms, landau.unsqueeze(1)], dim=1), square.sqrt()
 
 
+LANDAU = (-0.05, 0.02)
+"""eV/µB² and eV/µB⁴."""
+
+
+class LandauMoments(ToyModel):
+    """Moments that see nothing but their length: −0.05 m² + 0.02 m⁴ eV, m in µB."""
+
+    def energies(
+        self,
+        edge_vectors: Tensor,
+        edge_index: Tensor,
+        types: Tensor,
+        magnetic_edges: Tensor,
+        spins: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """Terms (N,2), eV, and lengths of the moments (N), µB."""
+        square = (spins**2).sum(1)
+        landau = -0.05 * square + 0.02 * square**2
+        return torch.stack([0.0 * landau, landau], dim=1), square.sqrt()
+
+
 class MessagePassing(ThreeSpins):
     """ToyModel and a product of sums around neighbours: two hops, not strictly local.
 
@@ -369,6 +390,12 @@ def save_input_moments(path: Path) -> None:
     """A model of the whole moments."""
     terms = [*TERMS, "longitudinal"]
     _save(InputMoments(), path, moment_mode="input", terms=terms)
+
+
+def save_landau_moments(path: Path) -> None:
+    """A model of single moments."""
+    terms = ["lattice", "longitudinal"]
+    _save(LandauMoments(), path, moment_mode="input", terms=terms)
 
 
 def save_message_passing(path: Path) -> None:

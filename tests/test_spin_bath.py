@@ -12,7 +12,13 @@ from ase import Atoms
 from ase.build import bulk
 from numpy.typing import NDArray
 
-from lammps_models import MOMENT, TYPES, save_model, save_three_spins
+from lammps_models import (
+    MOMENT,
+    TYPES,
+    save_input_moments,
+    save_model,
+    save_three_spins,
+)
 from lammps_tools import LammpsRun, columns, run_lmp, write_data
 from spin_thermodynamics import shell, table
 from spinff import _core
@@ -41,7 +47,7 @@ newton on
 {head}
 {pair}
 timestep {dt:.17g}
-compute s all property/atom spx spy spz fmx fmy fmz
+compute s all property/atom spx spy spz fmx fmy fmz sp
 {fixes}
 thermo_style custom step time pe ke etotal ecouple econserve f_s f_s[*] {thermo}
 thermo_modify format float %.17g
@@ -407,6 +413,7 @@ RESTART_CASES: dict[str, tuple[str, str, Callable[[Path], None]]] = {
     "couplings": (MAGNET, MOVING.splitlines()[1], save_model),
     "allegro": (NICKEL_OXIDE, MOVING, save_model),
     "allegro with TENN": (NICKEL_OXIDE, MOVING, save_three_spins),
+    "longitudinal": (NICKEL_OXIDE, f"{MOVING} longitudinal 20", save_input_moments),
 }
 
 

@@ -434,24 +434,11 @@ int available_cores() {
 
 } // namespace
 
-std::string choose_device(const std::string &request, int rank_on_node, const std::string &who) {
-    if (request == "cpu") {
-        return "cpu";
+Gpus available_gpus() {
+    if (!at::hasCUDA()) {
+        return {0, "a build of torch without CUDA"};
     }
-    if (request != "cuda" && !request.empty()) {
-        throw Error(who + ": unknown device, got '" + request + "', expected cpu or cuda");
-    }
-    const bool built = at::hasCUDA();
-    const int count = built ? at::detail::getCUDAHooks().deviceCount() : 0;
-    if (count > 0) {
-        return "cuda:" + std::to_string(rank_on_node % count);
-    }
-    if (request.empty()) {
-        return "cpu";
-    }
-    throw Error(who + ": device cuda is not there, got " +
-                (built ? "no GPU that CUDA can see" : "a build of torch without CUDA") +
-                ", expected at least one GPU; ask for device cpu, or run where there is a GPU");
+    return {at::detail::getCUDAHooks().deviceCount(), "no GPU that CUDA can see"};
 }
 
 int limit_threads(int ranks_on_node) {

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "spinff/devices.hpp"
 #include "spinff/header.hpp"
 
 namespace spinff {
@@ -69,10 +70,8 @@ class Model {
     virtual void evaluate(std::span<const double> spins, bool with_edges, Evaluation &result) = 0;
 };
 
-/// Device for a process: `request` is "cpu", "cuda" or empty, which means cuda where there is one.
-/// Processes of one node share its GPUs by `rank_on_node`. Throws Error for a GPU that is not
-/// there.
-std::string choose_device(const std::string &request, int rank_on_node, const std::string &who);
+/// The GPUs that torch can use.
+Gpus available_gpus();
 
 /// Threads of the network for each of `ranks_on_node` processes, so that they do not get in each
 /// other's way; OMP_NUM_THREADS, where set, is obeyed. Returns the number in use.
