@@ -417,16 +417,35 @@ def test_magnetic_atom_without_moment(
 
 @pytest.mark.usefixtures("structure")
 @pytest.mark.parametrize(
-    ("save", "columns", "sentence"),
+    ("save", "columns", "named", "sentence"),
     [
-        (save_input_moments, "0.0 0.0 1.0 -1.2", "and a moment above 0, or a moment"),
-        (save_input_moments, "0.0 0.0 0.0 1.2", "and a moment above 0, or a moment"),
-        (save_predicted_moments, "0.0 0.0 0.0 1.2", "expected a unit vector; set it"),
+        (
+            save_input_moments,
+            "0.0 0.0 1.0 -1.2",
+            "type 1, moment -1.2 muB",
+            "and a moment above 0, or a moment",
+        ),
+        (
+            save_input_moments,
+            "0.0 0.0 0.0 1.2",
+            "type 1, moment 1.2 muB",
+            "and a moment above 0, or a moment",
+        ),
+        (
+            save_predicted_moments,
+            "0.0 0.0 0.0 1.2",
+            "type 1",
+            "expected a unit vector; set it",
+        ),
     ],
     ids=["negative", "no_direction", "predicted"],
 )
 def test_bad_spin_of_other_moment_modes(
-    save: Callable[[Path], None], columns: str, sentence: str, tmp_path: Path
+    save: Callable[[Path], None],
+    columns: str,
+    named: str,
+    sentence: str,
+    tmp_path: Path,
 ) -> None:
     save(tmp_path / "other.pth")
     file = tmp_path / "structure.data"
@@ -435,7 +454,7 @@ def test_bad_spin_of_other_moment_modes(
     lines[number] = " ".join([*lines[number].split()[:5], columns])
     file.write_text("\n".join(lines) + "\n")
     text = changed("model.pth", "other.pth")
-    assert_stops(text, "magnetic atom 3 (type 1) has a bad spin at step 0", tmp_path)
+    assert_stops(text, f"magnetic atom 3 ({named}) has a bad spin at step 0", tmp_path)
     assert_stops(text, sentence, tmp_path)
 
 
