@@ -14,6 +14,7 @@ from nequip.nn import with_edge_vectors_
 from nequip.nn.embedding import EdgeLengthNormalizer
 from nequip.utils import torch_default_dtype
 
+from small_models import small_model
 from spinff.data.references import reference
 from spinff.errors import SpinffError
 from spinff.nn import PairPotential, ThreeBodyPotential
@@ -197,3 +198,8 @@ def test_coefficients_of_other_species_are_a_sentence() -> None:
             polynomial_cutoff_p=6,
             irreps_in={AtomicDataDict.PER_ATOM_ENERGY_KEY: "0e"},
         )
+
+
+def test_an_unknown_potential_is_a_sentence() -> None:
+    with pytest.raises(SpinffError, match="got pairs, expected pair and three_body"):
+        small_model(lattice_baseline={"pairs": {}})

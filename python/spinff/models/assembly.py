@@ -226,7 +226,7 @@ def assemble(
     for name, coefficients in (lattice_baseline or {}).items():
         if name not in LATTICE_BASELINES:
             raise SpinffError(
-                f"SpinAllegro: lattice_baseline, got {name}, expected "
+                f"lattice_baseline: unknown potential, got {name}, expected "
                 f"{' and '.join(LATTICE_BASELINES)}; take it from SpinStatistics"
             )
         modules[f"{name}_potential"] = LATTICE_BASELINES[name](

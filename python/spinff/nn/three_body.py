@@ -111,9 +111,9 @@ class ThreeBodyPotential(GraphModuleMixin, torch.nn.Module):
         """Build the table of coefficients."""
         super().__init__()
         self.num_types = len(type_names)
-        self.count, table = _three_body_table(type_names, coefficients)
+        count, table = _three_body_table(type_names, coefficients)
         self.register_buffer("table", table)
-        self.moments = BondMoments(self.count, polynomial_cutoff_p)
+        self.moments = BondMoments(count, polynomial_cutoff_p)
         self.slices = degree_slices()
         self._init_irreps(
             irreps_in=irreps_in,
