@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from small_models import small_model, structure
 from spinff.data.references import reference
 from spinff.irreps import TIrreps
-from spinff.nn.bonds import common_neighbours, features_of_monomials, monomials
+from spinff.nn.bonds import features_of_monomials, monomials
 from spinff.nn.terms.exchange import cartesian_basis
+from spinff.nn.topology import common_neighbours, slots
 from spinff.testing import model_couplings
 
 Array = NDArray[np.float64]
@@ -35,6 +36,7 @@ def test_common_neighbours_are_those_a_search_over_all_pairs_of_edges_finds() ->
         torch.tensor(types),
         torch.tensor(pairs),
         torch.tensor(cutoffs),
+        slots(torch.tensor(i), len(types))[1],
     )
     expected = {
         (row, other)
@@ -70,6 +72,7 @@ def test_no_pairs_have_no_common_neighbours() -> None:
         torch.zeros(2, dtype=torch.long),
         nothing,
         torch.full((1, 1), 4.0, dtype=torch.float64),
+        slots(nothing, 0)[1],
     )
     assert len(pair) == len(leg) == 0
 

@@ -19,10 +19,10 @@ from spinff.irreps import (
     tensor_product_paths,
 )
 from spinff.nn import EnvironmentContraction, magnetic_edge_indices
-from spinff.nn.contraction import padded_slots
 from spinff.nn.tensor_layers import _tensor_tracks
 from spinff.nn.terms import exchange_irreps
 from spinff.nn.terms.exchange import cartesian_basis
+from spinff.nn.topology import slots
 
 
 @pytest.fixture(autouse=True)
@@ -51,18 +51,17 @@ def test_contraction_equals_allegros() -> None:
     centre = torch.randint(0, atoms, (edges,))  # in no order
     x1 = torch.randn(edges, channels, left.dim)
     x2 = torch.randn(atoms, channels, right.dim)
-    slot, width = padded_slots(centre, atoms)
+    slot, table = slots(centre, atoms)
     torch.testing.assert_close(
-        ours(x1, x2, slot, width), theirs(x1, x2, centre), rtol=1e-12, atol=1e-12
+        ours(x1, x2, slot, table), theirs(x1, x2, centre), rtol=1e-12, atol=1e-12
     )
 
 
-def test_padded_slots_keep_each_edge_in_the_row_of_its_centre() -> None:
+def test_slots_keep_each_edge_in_the_row_of_its_centre() -> None:
     centre = torch.tensor([2, 0, 2, 2, 0])
-    slot, width = padded_slots(centre, 4)
-    assert width == 3
-    assert len(set(slot.tolist())) == 5
-    assert torch.equal(slot // width, centre)
+    slot, table = slots(centre, 4)
+    assert table.tolist() == [[1, 4, -1], [-1, -1, -1], [0, 2, 3], [-1, -1, -1]]
+    assert torch.equal(table.flatten()[slot], torch.arange(5))
 
 
 def test_time_reversal_parity_filters_paths() -> None:
@@ -154,9 +153,9 @@ def test_product_of_separate_rotations_is_equivariant_under_both() -> None:
         return x @ torch.kron(*d).T
 
     x1, x2 = torch.randn(4, 1, 9), torch.randn(2, 1, 9)
-    slot, width = padded_slots(torch.tensor([0, 0, 1, 1]), 2)
-    before = contraction(x1, x2, slot, width)
-    after = contraction(turned(x1, 1, 1), turned(x2, 1, 1), slot, width)
+    slot, table = slots(torch.tensor([0, 0, 1, 1]), 2)
+    before = contraction(x1, x2, slot, table)
+    after = contraction(turned(x1, 1, 1), turned(x2, 1, 1), slot, table)
     torch.testing.assert_close(after, turned(before, 2, 1))
     # control: one rotation for both is not what it is equivariant to
     assert not torch.allclose(after, before)

@@ -33,7 +33,6 @@ from spinff.header import MOMENT_MODES, TERMS
 from spinff.irreps import TIrreps
 from spinff.nn import (
     TENN,
-    MagneticEdges,
     MagneticForceLabelScale,
     MagneticForces,
     MomentLengths,
@@ -41,6 +40,7 @@ from spinff.nn import (
     SpinsFromMoments,
     SpinTerms,
     ThreeBodyPotential,
+    Topology,
     _keys,
 )
 from spinff.nn.terms import (
@@ -169,6 +169,22 @@ class SpinHamiltonian:
         """Whether a term reads features of the magnetic edges."""
         return bool({*self.terms} - {"anisotropy", "longitudinal"})
 
+    def topology(
+        self, tables: set[str], cutoffs: torch.Tensor, irreps_in: dict[str, Irreps]
+    ) -> Topology:
+        """The module that makes the tables of a geometry network and of the terms."""
+        if {"anisotropy", "longitudinal"} & {*self.terms}:
+            tables = tables | {"sites"}
+        if "tenn" in self.terms:
+            tables = tables | {"pairs"}
+        return Topology(
+            type_names=list(self.type_names),
+            magnetic_types=list(self.magnetic_types),
+            cutoffs=cutoffs,
+            tables=tables,
+            irreps_in=irreps_in,
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Geometry:
@@ -208,11 +224,6 @@ def assemble(
 ) -> ForceStressOutput:
     """The whole model around a geometry network."""
     modules = dict(geometry.modules)
-    modules["magnetic_edges"] = MagneticEdges(
-        list(hamiltonian.type_names),
-        list(hamiltonian.magnetic_types),
-        irreps_in=_last(modules).irreps_out,
-    )
     if hamiltonian.reads_pairs:
         # before the lattice energy: allegro's sum over edges overwrites node features
         modules["pair_features"] = geometry.pair_features(_last(modules).irreps_out)
@@ -370,11 +381,6 @@ def _head(
         "type_names": list(h.type_names),
         "polynomial_cutoff_p": geometry.polynomial_cutoff_p,
     }
-    of_atoms = {
-        "type_names": list(h.type_names),
-        "magnetic_types": list(h.magnetic_types),
-        "avg_num_neighbors": geometry.avg_num_neighbors,
-    }
     if name == "exchange":
         return ExchangeHead(
             baseline=h.exchange_baseline,
@@ -386,7 +392,11 @@ def _head(
             **common,
         )
     if name == "anisotropy":
-        return AnisotropyHead(scale=h.anisotropy_scale, **of_atoms, **common)
+        return AnisotropyHead(
+            scale=h.anisotropy_scale,
+            avg_num_neighbors=geometry.avg_num_neighbors,
+            **common,
+        )
     if name == "biquadratic":
         return BiquadraticHead(
             baseline=h.biquadratic_baseline,
@@ -397,9 +407,10 @@ def _head(
     if name == "ring":
         return RingHead(channels=h.ring_channels, scale=h.ring_scale, **common)
     return LongitudinalHead(
+        type_names=list(h.type_names),
         baseline=h.longitudinal_baseline,
         scale=h.longitudinal_scale,
-        **of_atoms,
+        avg_num_neighbors=geometry.avg_num_neighbors,
         **common,
     )
 
@@ -442,7 +453,6 @@ def _tenn(h: SpinHamiltonian, geometry: Geometry, irreps_in: dict[str, Irreps]) 
     scalars = irreps_in[_keys.PAIR_SCALARS_KEY]
     return TENN(
         type_names=list(h.type_names),
-        magnetic_types=list(h.magnetic_types),
         spin_orbit_coupling=h.spin_orbit_coupling,
         lengths=h.moment_mode == "input",
         l_max=h.tenn_l_max,

@@ -162,11 +162,10 @@ def SpinAllegro(
         magnetic_force_scale_trainable=magnetic_force_scale_trainable,
     )
     geometry = _allegro(
-        type_names=type_names,
+        hamiltonian,
         r_max=r_max,
         per_edge_type_cutoff=per_edge_type_cutoff,
         tensor_irreps=_tensor_irreps(l_max, parity),
-        pair_tensor_irreps=hamiltonian.tensor_irreps,
         l_max=l_max,
         num_layers=num_layers,
         num_scalar_features=num_scalar_features,
@@ -203,12 +202,11 @@ def _tensor_irreps(l_max: int, parity: bool) -> TIrreps:
 
 
 def _allegro(
+    hamiltonian: SpinHamiltonian,
     *,
-    type_names: list[str],
     r_max: float,
     per_edge_type_cutoff: dict[str, Any] | None,
     tensor_irreps: TIrreps,
-    pair_tensor_irreps: TIrreps,
     l_max: int,
     num_layers: int,
     num_scalar_features: int,
@@ -219,18 +217,27 @@ def _allegro(
     mlp: dict[str, Any],
 ) -> Geometry:
     """Embeddings and Allegro layers, over geometry and species only."""
+    type_names = list(hamiltonian.type_names)
+    cutoffs = cutoff_partialdict_to_tensor(
+        per_edge_type_cutoff or {}, type_names, r_max
+    )
     edge_norm = EdgeLengthNormalizer(
         r_max=r_max,
         type_names=type_names,
         per_edge_type_cutoff=per_edge_type_cutoff,
         irreps_in=moment_inputs(),
     )
+    topology = hamiltonian.topology(
+        {"edges", "triangles"} if hamiltonian.reads_pairs else {"edges"},
+        cutoffs.view(len(type_names), len(type_names)),
+        edge_norm.irreps_out,
+    )
     radial = TwoBodyBesselScalarEmbed(
         type_names=type_names,
         num_bessels=num_bessels,
         polynomial_cutoff_p=polynomial_cutoff_p,
         module_output_dim=num_scalar_features,
-        irreps_in=edge_norm.irreps_out,
+        irreps_in=topology.irreps_out,
     )
     scalar_embed = ScalarMLP(
         output_dim=num_scalar_features,
@@ -255,17 +262,16 @@ def _allegro(
     return Geometry(
         modules={
             "edge_norm": edge_norm,
+            "topology": topology,
             "radial_embed": radial,
             "scalar_embed": scalar_embed,
             "tensor_embed": tensor_embed,
             "layers": layers,
         },
         pair_features=lambda irreps_in: BondEnvironment(
-            cutoffs=cutoff_partialdict_to_tensor(
-                per_edge_type_cutoff or {}, type_names, r_max
-            ),
+            cutoffs=cutoffs,
             num_tensor_features=num_tensor_features,
-            tensor_irreps=pair_tensor_irreps,
+            tensor_irreps=hamiltonian.tensor_irreps,
             num_bessels=num_bessels,
             polynomial_cutoff_p=polynomial_cutoff_p,
             avg_num_neighbors=avg_num_neighbors,

@@ -19,8 +19,8 @@ from nequip.nn.embedding import (
     PolynomialCutoff,
     SphericalHarmonicEdgeAttrs,
 )
+from nequip.nn.embedding.utils import cutoff_partialdict_to_tensor
 
-from spinff.irreps import TIrreps
 from spinff.models.assembly import Geometry, SpinHamiltonian, assemble, moment_inputs
 from spinff.nn import EdgesFromNodes, PairsFromNodes
 
@@ -163,10 +163,9 @@ def SpinNequIP(
         magnetic_force_scale_trainable=magnetic_force_scale_trainable,
     )
     geometry = _nequip(
-        type_names=type_names,
+        hamiltonian,
         r_max=r_max,
         per_edge_type_cutoff=per_edge_type_cutoff,
-        tensor_irreps=hamiltonian.tensor_irreps,
         l_max=l_max,
         parity=parity,
         num_layers=num_layers,
@@ -195,11 +194,10 @@ def SpinNequIP(
 
 
 def _nequip(
+    hamiltonian: SpinHamiltonian,
     *,
-    type_names: list[str],
     r_max: float,
     per_edge_type_cutoff: dict[str, Any] | None,
-    tensor_irreps: TIrreps,
     l_max: int,
     parity: bool,
     num_layers: int,
@@ -214,6 +212,7 @@ def _nequip(
     mlp: dict[str, Any],
 ) -> Geometry:
     """Embeddings and NequIP layers over geometry and species, read off on the edges."""
+    type_names = list(hamiltonian.type_names)
     edge_norm = EdgeLengthNormalizer(
         r_max=r_max,
         type_names=type_names,
@@ -225,7 +224,17 @@ def _nequip(
         cutoff=PolynomialCutoff(polynomial_cutoff_p),
         irreps_in=edge_norm.irreps_out,
     )
-    modules: dict[str, GraphModuleMixin] = {"edge_norm": edge_norm, "bessel": bessel}
+    cutoffs = cutoff_partialdict_to_tensor(
+        per_edge_type_cutoff or {}, type_names, r_max
+    )
+    topology = hamiltonian.topology(
+        set(), cutoffs.view(len(type_names), len(type_names)), bessel.irreps_out
+    )
+    modules: dict[str, GraphModuleMixin] = {
+        "edge_norm": edge_norm,
+        "bessel": bessel,
+        "topology": topology,
+    }
     modules |= convolutions(
         features=[_node_irreps(l_max, parity, num_features)] * num_layers,
         bonds=o3.Irreps.spherical_harmonics(l_max),
@@ -234,7 +243,7 @@ def _nequip(
         radial_mlp_depth=radial_mlp_depth,
         radial_mlp_width=radial_mlp_width,
         avg_num_neighbors=avg_num_neighbors,
-        irreps_in=bessel.irreps_out,
+        irreps_in=topology.irreps_out,
     )
     modules["edges"] = EdgesFromNodes(
         num_scalar_features=num_scalar_features,
@@ -245,7 +254,7 @@ def _nequip(
         modules=modules,
         pair_features=lambda irreps_in: PairsFromNodes(
             num_tensor_features=num_tensor_features,
-            tensor_irreps=tensor_irreps,
+            tensor_irreps=hamiltonian.tensor_irreps,
             irreps_in=irreps_in,
         ),
         num_tensor_features=num_tensor_features,

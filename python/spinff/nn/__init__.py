@@ -10,14 +10,13 @@ from spinff.nn.moment_length import MomentLengths
 from spinff.nn.pair_potential import PairPotential
 from spinff.nn.spin_terms import SpinTerms
 from spinff.nn.spins import (
-    MagneticEdges,
     MagneticForces,
     SpinsFromMoments,
-    magnetic_edge_indices,
 )
 from spinff.nn.tenn import TENN
 from spinff.nn.tensor_layers import TensorLayers
 from spinff.nn.three_body import ThreeBodyPotential
+from spinff.nn.topology import Topology, magnetic_edge_indices
 
 __all__ = [
     "TENN",
@@ -26,7 +25,6 @@ __all__ = [
     "EdgesFromNodes",
     "EnvironmentContraction",
     "GaussianEdgeEncoding",
-    "MagneticEdges",
     "MagneticForceLabelScale",
     "MagneticForces",
     "MagneticInteractions",
@@ -37,5 +35,6 @@ __all__ = [
     "SpinsFromMoments",
     "TensorLayers",
     "ThreeBodyPotential",
+    "Topology",
     "magnetic_edge_indices",
 ]

@@ -11,3 +11,27 @@ PAIR_SCALARS_KEY: Final[str] = "pair_scalars"
 PAIR_TENSORS_KEY: Final[str] = "pair_tensors"
 # (M, features) scalars of the TENN's magnetic edges, for heads that read them
 TENN_SCALARS_KEY: Final[str] = "tenn_scalars"
+
+# === tables of integers, from spinff.nn.topology ===
+# (E,) place of each edge in the next
+EDGE_SLOT_KEY: Final[str] = "edge_slot"
+# (centres, width) edges of each centre, −1 where it has fewer
+EDGE_TABLE_KEY: Final[str] = "edge_table"
+# (T,) magnetic edge i→j of each triangle i, j, k; its row among the magnetic edges
+TRIANGLE_BOND_KEY: Final[str] = "triangle_bond"
+# (T,) edge i→k of each triangle
+TRIANGLE_LEG_KEY: Final[str] = "triangle_leg"
+# (T,) place of each triangle in the next
+TRIANGLE_SLOT_KEY: Final[str] = "triangle_slot"
+# (M, width) triangles of each magnetic edge, −1 where it has fewer
+TRIANGLE_TABLE_KEY: Final[str] = "triangle_table"
+# (S,) edges whose centre is magnetic
+SITE_EDGES_KEY: Final[str] = "site_edges"
+# (A,) ascending indices of the magnetic atoms
+MAGNETIC_ATOMS_KEY: Final[str] = "magnetic_atoms"
+# (M,) centre of each magnetic edge, its row among the magnetic atoms
+PAIR_CENTRE_KEY: Final[str] = "pair_centre"
+# (M,) place of each magnetic edge in the next
+PAIR_SLOT_KEY: Final[str] = "pair_slot"
+# (centres, width) magnetic edges of each magnetic atom, −1 where it has fewer
+PAIR_TABLE_KEY: Final[str] = "pair_table"

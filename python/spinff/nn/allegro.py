@@ -14,6 +14,7 @@ from nequip.data import AtomicDataDict
 from nequip.nn import GraphModuleMixin
 
 from spinff.irreps import AnyIrrep, TIrrep, TIrreps
+from spinff.nn import _keys
 from spinff.nn.tensor_layers import TensorLayers
 
 
@@ -50,6 +51,7 @@ class AllegroLayers(GraphModuleMixin, torch.nn.Module):
                 AtomicDataDict.EDGE_ATTRS_KEY,
                 AtomicDataDict.EDGE_FEATURES_KEY,
                 AtomicDataDict.EDGE_EMBEDDING_KEY,
+                _keys.EDGE_TABLE_KEY,
             ],
         )
         harmonics: list[AnyIrrep] = [
@@ -83,6 +85,8 @@ class AllegroLayers(GraphModuleMixin, torch.nn.Module):
             data[AtomicDataDict.EDGE_ATTRS_KEY],
             tensors,  # no tensors of the centre itself
             data[AtomicDataDict.EDGE_INDEX_KEY][0],
+            data[_keys.EDGE_SLOT_KEY],
+            data[_keys.EDGE_TABLE_KEY],
         )
         data[AtomicDataDict.EDGE_FEATURES_KEY] = scalars
         return data

@@ -19,51 +19,9 @@ from nequip.nn.embedding import PolynomialCutoff
 from spinff import fields
 from spinff.irreps import TIrreps
 from spinff.nn import _keys
-from spinff.nn.contraction import in_slots, padded_slots
+from spinff.nn.contraction import in_slots
 from spinff.nn.terms.baseline import BesselBasis
 from spinff.nn.terms.exchange import cartesian_basis
-
-
-def common_neighbours(
-    edge_index: torch.Tensor,
-    edge_vectors: torch.Tensor,
-    types: torch.Tensor,
-    pairs: torch.Tensor,
-    cutoffs: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Atoms k that both ends of an edge i→j see, each once.
-
-    Args:
-        edge_index: (2, E).
-        edge_vectors: (E, 3) r_ij, Å.
-        types: (N,).
-        pairs: (M,) indices of the edges i→j.
-        cutoffs: (types, types) Å.
-
-    Returns:
-        pair (T,), row of ``pairs``, and leg (T,), index of the edge i→k; every k with
-        |r_ik − r_ij| below the cutoff of j and k.
-    """
-    if pairs.size(0) == 0:
-        return pairs, pairs
-    centre = edge_index[0]
-    num_centres = int(centre.max()) + 1
-    slot, width = padded_slots(centre, num_centres)
-    table = centre.new_full((num_centres * width,), -1)
-    table[slot] = torch.arange(centre.size(0), device=centre.device)
-    legs = torch.index_select(
-        table.view(num_centres, width), 0, torch.index_select(centre, 0, pairs)
-    )  # (M, width) edges of i, −1 where it has fewer
-    pair, column = torch.where((legs >= 0) & (legs != pairs.unsqueeze(1)))
-    leg = legs[pair, column]
-    end = torch.index_select(edge_index[1], 0, torch.index_select(pairs, 0, pair))
-    third = torch.index_select(edge_index[1], 0, leg)
-    cutoff = cutoffs[types[end], types[third]]
-    vectors = torch.index_select(edge_vectors, 0, leg) - torch.index_select(
-        edge_vectors, 0, torch.index_select(pairs, 0, pair)
-    )
-    near = torch.where(vectors.square().sum(-1) < cutoff.square())[0]
-    return torch.index_select(pair, 0, near), torch.index_select(leg, 0, near)
 
 
 def monomials(u: torch.Tensor, v: torch.Tensor, squares: bool) -> torch.Tensor:
@@ -148,6 +106,7 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
             required_irreps_in=[
                 AtomicDataDict.EDGE_FEATURES_KEY,
                 AtomicDataDict.NORM_LENGTH_KEY,
+                _keys.TRIANGLE_TABLE_KEY,
             ],
         )
         num_scalars = self.irreps_in[AtomicDataDict.EDGE_FEATURES_KEY].num_irreps
@@ -185,9 +144,8 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         scalars = data[AtomicDataDict.EDGE_FEATURES_KEY]
         edge_index = data[AtomicDataDict.EDGE_INDEX_KEY]
         types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
-        pair, leg = common_neighbours(
-            edge_index, vectors.detach(), types, edges, self.cutoffs
-        )
+        pair = data[_keys.TRIANGLE_BOND_KEY]
+        leg = data[_keys.TRIANGLE_LEG_KEY]
 
         # === the two sides of each triangle i, j, k ===
         bond = torch.index_select(vectors, 0, edges)  # (M, 3)
@@ -208,10 +166,11 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         angular = monomials(
             torch.index_select(directions, 0, leg), second / distance, self.has_tensors
         )
-        slot, width = padded_slots(pair, edges.size(0))
+        slot = data[_keys.TRIANGLE_SLOT_KEY]
+        table = data[_keys.TRIANGLE_TABLE_KEY]
         sums = torch.bmm(
-            in_slots(weights, slot, edges.size(0), width).transpose(1, 2),
-            in_slots(angular, slot, edges.size(0), width),
+            in_slots(weights, slot, table).transpose(1, 2),
+            in_slots(angular, slot, table),
         )  # (M, channels, monomials)
         sums = torch.matmul(sums, self.to_features[: angular.size(1)])
         envelope = self.cutoff(

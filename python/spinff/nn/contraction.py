@@ -12,34 +12,13 @@ from spinff.irreps import AnyIrrep, TIrreps, irrep_list, tensor_product_paths
 from spinff.irreps._spin_space import coupling_coefficients, slices
 
 
-def padded_slots(centre: torch.Tensor, num_centres: int) -> tuple[torch.Tensor, int]:
-    """Place edges in a dense (centre, neighbour) table.
-
-    Args:
-        centre: (E,) index of the centre of each edge, in any order.
-        num_centres: number of rows of the table.
-
-    Returns:
-        slot (E,): row-major index of each edge in the table, and the table's width
-        (the largest number of neighbours of one centre).
-    """
-    counts = torch.bincount(centre, minlength=num_centres)
-    width = int(counts.max()) if num_centres > 0 else 0
-    order = torch.argsort(centre, stable=True)
-    start = torch.cumsum(counts, 0) - counts
-    column = torch.arange(centre.size(0), device=centre.device)
-    row = torch.index_select(centre, 0, order)
-    slot = torch.empty_like(centre)
-    slot[order] = row * width + column - torch.index_select(start, 0, row)
-    return slot, width
-
-
 def in_slots(
-    rows: torch.Tensor, slot: torch.Tensor, num_centres: int, width: int
+    rows: torch.Tensor, slot: torch.Tensor, table: torch.Tensor
 ) -> torch.Tensor:
-    """Rows (E, dim) in the table (num_centres, width, dim), zero where it is empty."""
-    table = rows.new_zeros(num_centres * width, rows.size(1))
-    return table.index_copy(0, slot, rows).view(num_centres, width, rows.size(1))
+    """Rows (E, dim) as (centres, width, dim) by ``slots``, zero where it is empty."""
+    num_centres, width = table.shape
+    padded = rows.new_zeros(num_centres * width, rows.size(1))
+    return padded.index_copy(0, slot, rows).view(num_centres, width, rows.size(1))
 
 
 @compile_mode("script")
@@ -91,20 +70,24 @@ class EnvironmentContraction(torch.nn.Module):
         return f"{self._repr} | {self.weights.size(1)} paths"
 
     def forward(
-        self, x1: torch.Tensor, x2: torch.Tensor, slot: torch.Tensor, width: int
+        self,
+        x1: torch.Tensor,
+        x2: torch.Tensor,
+        slot: torch.Tensor,
+        table: torch.Tensor,
     ) -> torch.Tensor:
         """Contract.
 
         Args:
             x1: (E, channels, dim_left).
             x2: (num_centres, channels, dim_right).
-            slot: (E,) from :func:`padded_slots`.
-            width: the table's width, from the same function.
+            slot: (E,) place of each edge in ``table``, of ``topology.slots``.
+            table: (num_centres, width) edges of each centre.
 
         Returns:
             (E, channels, dim_out).
         """
-        num_centres = x2.size(0)
+        num_centres, width = table.shape
         entries = torch.index_select(self.weights, 1, self.entry_path)
         coefficients = self.weights.new_zeros(
             self.channels, self._dim_right * self._dim_left * self._dim_out
@@ -116,10 +99,10 @@ class EnvironmentContraction(torch.nn.Module):
                 self.channels, self._dim_right, self._dim_left * self._dim_out
             ),
         ).view(self.channels, num_centres, self._dim_left, self._dim_out)
-        table = in_slots(x1.flatten(1), slot, num_centres, width)
-        table = table.view(num_centres, width, self.channels, self._dim_left)
-        table = table.permute(2, 0, 1, 3)  # (u, n, s, i)
-        product = torch.matmul(table, environment)  # (u, n, s, k)
+        edges = in_slots(x1.flatten(1), slot, table)
+        edges = edges.view(num_centres, width, self.channels, self._dim_left)
+        edges = edges.permute(2, 0, 1, 3)  # (u, n, s, i)
+        product = torch.matmul(edges, environment)  # (u, n, s, k)
         product = product.permute(1, 2, 0, 3).reshape(
             num_centres * width, self.channels, self._dim_out
         )

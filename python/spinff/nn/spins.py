@@ -11,49 +11,6 @@ from spinff import fields
 
 
 @compile_mode("script")
-class MagneticEdges(GraphModuleMixin, torch.nn.Module):
-    """Lists the edges whose two atoms have magnetic types, unless the caller did."""
-
-    is_magnetic: torch.Tensor
-
-    def __init__(
-        self,
-        type_names: list[str],
-        magnetic_types: list[str],
-        irreps_in: dict[str, Irreps],
-    ) -> None:
-        """Build the table of types."""
-        super().__init__()
-        self._init_irreps(
-            irreps_in=irreps_in, irreps_out={fields.MAGNETIC_EDGES_KEY: None}
-        )
-        self.register_buffer(
-            "is_magnetic", torch.tensor([name in magnetic_types for name in type_names])
-        )
-
-    def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
-        """Add MAGNETIC_EDGES (M,), ascending indices into the edges."""
-        if fields.MAGNETIC_EDGES_KEY not in data:
-            data[fields.MAGNETIC_EDGES_KEY] = magnetic_edge_indices(
-                data[AtomicDataDict.EDGE_INDEX_KEY],
-                data[AtomicDataDict.ATOM_TYPE_KEY],
-                self.is_magnetic,
-            )
-        return data
-
-
-def magnetic_edge_indices(
-    edge_index: torch.Tensor, types: torch.Tensor, is_magnetic: torch.Tensor
-) -> torch.Tensor:
-    """Ascending indices (M,) of the edges whose two atoms have magnetic types."""
-    ends = torch.index_select(is_magnetic, 0, types.view(-1))
-    both = torch.index_select(ends, 0, edge_index[0]) & torch.index_select(
-        ends, 0, edge_index[1]
-    )
-    return torch.nonzero(both).view(-1)
-
-
-@compile_mode("script")
 class SpinsFromMoments(GraphModuleMixin, torch.nn.Module):
     """m_i -> s_i: the direction m/|m|, or m over the reference length of the species.
 

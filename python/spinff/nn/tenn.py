@@ -86,7 +86,6 @@ class TENN(torch.nn.Module):
 
     Args:
         type_names: all types of the model.
-        magnetic_types: those that carry a moment.
         spin_orbit_coupling: joint or separate rotations.
         lengths: whether |s| varies, and is a feature.
         l_max: degree of bond harmonics and of the tensors.
@@ -102,7 +101,6 @@ class TENN(torch.nn.Module):
         mlp_kwargs: of ``ScalarMLPFunction``.
     """
 
-    is_magnetic: torch.Tensor
     to_basis: torch.Tensor
     geometry_components: torch.Tensor
 
@@ -110,7 +108,6 @@ class TENN(torch.nn.Module):
         self,
         *,
         type_names: list[str],
-        magnetic_types: list[str],
         spin_orbit_coupling: bool,
         lengths: bool,
         l_max: int,
@@ -130,9 +127,6 @@ class TENN(torch.nn.Module):
         self._dtype = torch.get_default_dtype()
         self.channels = num_tensor_features
         self._norm = float(scale) * float(avg_num_neighbors) ** -0.5
-        self.register_buffer(
-            "is_magnetic", torch.tensor([name in magnetic_types for name in type_names])
-        )
 
         # === harmonics and the basis of an edge ===
         self.bond_harmonics = o3.SphericalHarmonics(
@@ -219,18 +213,15 @@ class TENN(torch.nn.Module):
         """Scalars (M, width) of each magnetic edge."""
         edge_index = data[AtomicDataDict.EDGE_INDEX_KEY]
         edges = data[fields.MAGNETIC_EDGES_KEY]
-        centre = torch.index_select(edge_index[0], 0, edges)
         neighbour = torch.index_select(edge_index[1], 0, edges)
         types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
-        # rows of the magnetic atoms alone
-        magnetic = torch.index_select(self.is_magnetic, 0, types)
-        row = torch.cumsum(magnetic, 0) - 1
-        atoms = torch.nonzero(magnetic).view(-1)
+        atoms = data[_keys.MAGNETIC_ATOMS_KEY]
 
         spins = data[fields.SPINS_KEY]
         harmonics = self.spin_harmonics(spins).to(self._dtype)  # (N, spin dim)
         scalars = data[_keys.PAIR_SCALARS_KEY]
         if self.lengths is not None:
+            centre = torch.index_select(edge_index[0], 0, edges)
             scalars = scalars * self.lengths(spins, centre, neighbour)
         basis = self._edge_basis(data, edges, neighbour, harmonics)
         tensors = self.edge_weighter(basis, self.edge_weights(scalars))
@@ -247,7 +238,9 @@ class TENN(torch.nn.Module):
             tensors,
             basis,
             centre_tensors,
-            torch.index_select(row, 0, centre),
+            data[_keys.PAIR_CENTRE_KEY],
+            data[_keys.PAIR_SLOT_KEY],
+            data[_keys.PAIR_TABLE_KEY],
         )
         return features
 

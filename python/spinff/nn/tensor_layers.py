@@ -17,7 +17,7 @@ from nequip.nn import ScalarMLPFunction, scatter
 
 from spinff.errors import SpinffError
 from spinff.irreps import AnyIrrep, reachable, useful
-from spinff.nn.contraction import EnvironmentContraction, padded_slots
+from spinff.nn.contraction import EnvironmentContraction
 
 
 @compile_mode("script")
@@ -114,6 +114,8 @@ class TensorLayers(torch.nn.Module):
         basis: torch.Tensor,
         centre_tensors: torch.Tensor,
         centre: torch.Tensor,
+        slot: torch.Tensor,
+        table: torch.Tensor,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Run the layers.
 
@@ -124,13 +126,13 @@ class TensorLayers(torch.nn.Module):
             centre_tensors: (centres, channels, dim of ``centre``); any tensor if there
                 are no such irreps.
             centre: (E,) row of each edge's centre.
+            slot: (E,) place of each edge in ``table``.
+            table: (centres, width) edges of each centre, of ``topology.slots``.
 
         Returns:
             Scalars (E, num_scalars_out) and tensors (E, channels, dim of ``out``).
         """
-        num_centres = int(centre.max()) + 1 if centre.size(0) > 0 else 0
-        slot, width = padded_slots(centre, num_centres)
-
+        num_centres = table.size(0)
         projection = self.first_projection(embedding)
         scalars = [projection.narrow(-1, 0, self.num_scalar_features)]
         env_weights = projection.narrow(
@@ -149,7 +151,7 @@ class TensorLayers(torch.nn.Module):
                 environment = torch.cat(
                     [environment, centre_tensors[:num_centres]], dim=-1
                 )
-            tensors = contraction(tensors, environment, slot, width)
+            tensors = contraction(tensors, environment, slot, table)
             scalars.append(tensors[:, :, 0])  # the scalar comes first
             latent = mlp(torch.cat(scalars, dim=-1))
             scalars[-1] = latent.narrow(-1, 0, self.num_scalar_features)

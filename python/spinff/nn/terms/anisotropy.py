@@ -13,6 +13,7 @@ from nequip.nn import GraphModuleMixin, ScalarMLPFunction, scatter
 
 from spinff import fields
 from spinff.irreps import TIrreps
+from spinff.nn import _keys
 from spinff.nn.terms.exchange import cartesian_basis
 
 
@@ -24,22 +25,17 @@ class AnisotropyHead(GraphModuleMixin, torch.nn.Module):
     i: with five or more neighbours in general positions that is any 2e tensor.
 
     Args:
-        type_names: all types of the model.
-        magnetic_types: those that carry a moment; other atoms get zero.
         scale: eV; size of A at the start.
         avg_num_neighbors: normalises the sum.
         mlp_hidden_layers_width: of the readout MLP.
         irreps_in: of the module before.
     """
 
-    is_magnetic: torch.Tensor
     to_cartesian: torch.Tensor
 
     def __init__(
         self,
         *,
-        type_names: list[str],
-        magnetic_types: list[str],
         scale: float,
         avg_num_neighbors: float,
         mlp_hidden_layers_width: int,
@@ -49,7 +45,10 @@ class AnisotropyHead(GraphModuleMixin, torch.nn.Module):
         super().__init__()
         self._init_irreps(
             irreps_in=irreps_in,
-            required_irreps_in=[AtomicDataDict.EDGE_FEATURES_KEY],
+            required_irreps_in=[
+                AtomicDataDict.EDGE_FEATURES_KEY,
+                _keys.SITE_EDGES_KEY,
+            ],
             irreps_out={fields.ANISOTROPY_KEY: None},
         )
         self._norm = float(scale) * float(avg_num_neighbors) ** -0.5
@@ -62,17 +61,13 @@ class AnisotropyHead(GraphModuleMixin, torch.nn.Module):
         self.harmonics = SphericalHarmonics(
             [2], normalize=True, normalization="component"
         )
-        self.register_buffer(
-            "is_magnetic", torch.tensor([name in magnetic_types for name in type_names])
-        )
         self.register_buffer("to_cartesian", cartesian_basis(TIrreps("1x2ee")))
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add ANISOTROPY (N, 3, 3), eV."""
         centre = data[AtomicDataDict.EDGE_INDEX_KEY][0]
         types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
-        magnetic = torch.index_select(self.is_magnetic, 0, types)
-        edges = torch.nonzero(torch.index_select(magnetic, 0, centre)).view(-1)
+        edges = data[_keys.SITE_EDGES_KEY]
         scalars = torch.index_select(data[AtomicDataDict.EDGE_FEATURES_KEY], 0, edges)
         vectors = torch.index_select(data[AtomicDataDict.EDGE_VECTORS_KEY], 0, edges)
         weights = self._norm * self.mlp(scalars).to(torch.float64)  # (E, 1)

@@ -12,6 +12,7 @@ from nequip.data import AtomicDataDict
 from nequip.nn import GraphModuleMixin, ScalarMLPFunction, scatter
 
 from spinff import fields
+from spinff.nn import _keys
 
 ORDERS = 3
 
@@ -22,7 +23,6 @@ class LongitudinalHead(GraphModuleMixin, torch.nn.Module):
 
     Args:
         type_names: all types of the model.
-        magnetic_types: those that carry a moment; other atoms get zero.
         baseline: (type) -> a, b, c in eV of the species, from ``SpinStatistics``.
         scale: eV; size of the network's part at the start.
         avg_num_neighbors: normalises the sum over edges.
@@ -30,14 +30,12 @@ class LongitudinalHead(GraphModuleMixin, torch.nn.Module):
         irreps_in: of the module before.
     """
 
-    is_magnetic: torch.Tensor
     table: torch.Tensor
 
     def __init__(
         self,
         *,
         type_names: list[str],
-        magnetic_types: list[str],
         baseline: dict[str, list[float]] | None,
         scale: float,
         avg_num_neighbors: float,
@@ -49,7 +47,10 @@ class LongitudinalHead(GraphModuleMixin, torch.nn.Module):
         self._norm = float(scale) * avg_num_neighbors**-0.5
         self._init_irreps(
             irreps_in=irreps_in,
-            required_irreps_in=[AtomicDataDict.EDGE_FEATURES_KEY],
+            required_irreps_in=[
+                AtomicDataDict.EDGE_FEATURES_KEY,
+                _keys.SITE_EDGES_KEY,
+            ],
             irreps_out={fields.LONGITUDINAL_KEY: None},
         )
         self.mlp = ScalarMLPFunction(
@@ -62,16 +63,12 @@ class LongitudinalHead(GraphModuleMixin, torch.nn.Module):
         for name, values in (baseline or {}).items():
             table[type_names.index(name)] = torch.tensor(values, dtype=torch.float64)
         self.register_buffer("table", table)
-        self.register_buffer(
-            "is_magnetic", torch.tensor([name in magnetic_types for name in type_names])
-        )
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add LONGITUDINAL (N, 3), eV: a, b and c."""
         centre = data[AtomicDataDict.EDGE_INDEX_KEY][0]
         types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
-        magnetic = torch.index_select(self.is_magnetic, 0, types)
-        edges = torch.nonzero(torch.index_select(magnetic, 0, centre)).view(-1)
+        edges = data[_keys.SITE_EDGES_KEY]
         scalars = torch.index_select(data[AtomicDataDict.EDGE_FEATURES_KEY], 0, edges)
         network = scatter(
             self._norm * self.mlp(scalars).to(torch.float64),
