@@ -156,6 +156,11 @@ class Topology(GraphModuleMixin, torch.nn.Module):
         )
         self.register_buffer("cutoffs", cutoffs.to(torch.float64))
 
+    @staticmethod
+    def tables_with(keys: Collection[str]) -> set[str]:
+        """Names of the tables that these tensors belong to."""
+        return {name for name, parts in TABLES.items() if {*parts} & {*keys}}
+
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add MAGNETIC_EDGES (M,), ascending indices into the edges, and the tables."""
         edge_index = data[AtomicDataDict.EDGE_INDEX_KEY]
