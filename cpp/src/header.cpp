@@ -213,7 +213,7 @@ ModelHeader parse_header(const std::string &text, const std::string &who) {
     ModelHeader header;
     reader.one_of("format", {"spinff-deployed-model"});
     header.format_version = reader.format_version();
-    header.backend = reader.one_of("backend", {"torchscript"});
+    header.backend = reader.one_of("backend", {"torchscript", "aotinductor"});
     header.spinff_version = reader.text("spinff_version");
     header.torch_version = reader.text("torch_version");
     header.nequip_version = reader.text("nequip_version");

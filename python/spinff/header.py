@@ -23,7 +23,7 @@ from spinff.errors import SpinffError
 HEADER_NAME: Final = "spinff.json"
 FORMAT: Final = "spinff-deployed-model"
 FORMAT_VERSION: Final = 2
-BACKENDS: Final = ("torchscript",)
+BACKENDS: Final = ("torchscript", "aotinductor")
 MODEL_CLASSES: Final = ("SpinAllegro", "SpinNequIP", "MagNet")
 TERMS: Final = (
     "lattice",
@@ -59,7 +59,7 @@ class ModelHeader:
     """What a deployed model says about itself."""
 
     backend: str
-    """How the network is stored: ``torchscript``."""
+    """How the network is stored: one of ``BACKENDS``."""
     spinff_version: str
     """Version of spinff that wrote the file."""
     torch_version: str

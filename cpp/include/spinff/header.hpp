@@ -18,7 +18,7 @@ inline constexpr std::array<const char *, 7> known_terms = {
 /// The JSON header `spinff.json` of a deployed model, checked field by field.
 struct ModelHeader {
     int format_version = 0;
-    std::string backend; ///< "torchscript"
+    std::string backend; ///< "torchscript" or "aotinductor"
     std::string spinff_version;
     std::string torch_version;
     std::string nequip_version;

@@ -15,7 +15,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o",
         "--output",
         type=Path,
-        help="file to write (default: NAME.deployed.pth beside the checkpoint)",
+        help="file to write (default: NAME.deployed.pth, or .pt2 for aoti, beside the "
+        "checkpoint)",
+    )
+    parser.add_argument(
+        "--format",
+        choices=("torchscript", "aoti"),
+        default="torchscript",
+        help="torchscript runs anywhere; aoti is compiled for this processor and this "
+        "torch, takes a minute or two and is faster (default: torchscript)",
     )
     parser.add_argument(
         "--dtype",
@@ -27,13 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Writes the file, reloads and compares it, prints where it is."""
-    from spinff.export import deploy
+    from spinff.export import FORMATS, deploy
     from spinff.header import read_header
 
     output = args.output or args.checkpoint.with_name(
-        f"{args.checkpoint.stem}.deployed.pth"
+        f"{args.checkpoint.stem}.deployed{FORMATS[args.format]}"
     )
-    deploy(args.checkpoint, output, dtype=args.dtype)
+    deploy(args.checkpoint, output, dtype=args.dtype, file_format=args.format)
     header = read_header(output)
     if args.json:
         sys.stdout.write(

@@ -80,9 +80,7 @@ def padded(graph: Graph, header: ModelHeader) -> Graph:
                 graph.types[owned:],
             ]
         ),
-        torch.cat(
-            [graph.magnetic_edges, num_edges + torch.arange(centre.size(0))]
-        ),
+        torch.cat([graph.magnetic_edges, num_edges + torch.arange(centre.size(0))]),
         torch.cat([graph.spins[:owned], spin, graph.spins[owned:]]),
         owned,
     )

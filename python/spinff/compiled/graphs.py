@@ -1,7 +1,7 @@
 """From functions of tensors to graphs with sizes that may change.
 
-A graph here is a ``torch.fx.GraphModule`` whose placeholders have the names of what goes
-in; constants (weights, tables) are its buffers.
+A graph here is a ``torch.fx.GraphModule`` whose placeholders have the names of what
+goes in, those of its constants (weights, tables) among them until ``with_constants``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ _LARGEST_FOLDED = 1_000_000
 """Numbers; more are computed at run time."""
 
 
-def trace(function: Function, example: Tensors, other: Tensors) -> GraphModule:
+def trace(
+    function: Function, example: Tensors, other: Tensors
+) -> tuple[GraphModule, Tensors]:
     """A function, which may differentiate inside, as one graph of plain operators.
 
     Args:
@@ -37,8 +39,7 @@ def trace(function: Function, example: Tensors, other: Tensors) -> GraphModule:
         other: the same of another size: two dimensions that are equal in both are one.
 
     Returns:
-        The graph; constants are placeholders whose name ``is_constant`` knows, and
-        their values are in the attribute ``constants``.
+        The graph, and the constants among its placeholders by name.
     """
     tensors = [tensor.clone() for tensor in example.values()]
     with fx_duck_shape(False):
@@ -76,11 +77,10 @@ def trace(function: Function, example: Tensors, other: Tensors) -> GraphModule:
             constants[name] = values[str(spec.target)]
         node.target = name
         node.name = name
-    graph.constants = constants
     _fold_constants(graph.graph, constants)
     restate_sizes(graph.graph, [n for n in inputs(graph.graph) if _is_tensor(n)])
     graph.recompile()
-    return graph
+    return graph, constants
 
 
 def placeholders(graph: Graph) -> list[Node]:

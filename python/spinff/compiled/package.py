@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from nequip.data import AtomicDataDict
@@ -51,9 +52,9 @@ class _Parts:
         topology = getattr(module.network, "topology", None)
         if not isinstance(topology, Topology):
             raise SpinffError(
-                f"spinff deploy: no compiled form of this model, got {header.model_class},"
-                " expected SpinAllegro or SpinNequIP; deploy it with --format "
-                "torchscript"
+                f"spinff deploy: no compiled form of this model, got "
+                f"{header.model_class}, expected SpinAllegro or SpinNequIP; deploy it "
+                "with --format torchscript"
             )
         self.topology = topology
 
@@ -171,7 +172,7 @@ def _geometry(
             for name, made in zip(names, forward(given), strict=True)
         }
         examples.append(dict(zip(keys, given, strict=True)) | gradients)
-    halves = split(trace(joint, *examples), len(keys), names)
+    halves = split(*trace(joint, *examples), len(keys), names)
     return halves[0], Half(halves[1].graph, halves[1].inputs, [EDGE_GRADIENT])
 
 
@@ -204,9 +205,9 @@ def _spins(
     def function(*values: torch.Tensor) -> list[torch.Tensor]:
         return [tensor for tensor in energies(*values) if tensor is not None]
 
-    graph = trace(function, *examples)
+    graph, constants = trace(function, *examples)
     given = [str(node.target) for node in inputs(graph.graph)]
-    with_constants(graph, graph.constants)
+    with_constants(graph, constants)
     return Half(graph, given, [_TERM_ENERGIES, _LENGTHS, *gradients])
 
 
@@ -220,7 +221,7 @@ def _compiled(half: Half) -> Any:  # noqa: ANN401 - paths, for torch's packager
 
 
 def write_package(
-    path: Path,
+    file: BinaryIO,
     header: ModelHeader,
     files: dict[str, Any],
     signatures: dict[str, Signature],
@@ -231,7 +232,7 @@ def write_package(
     content = {name: asdict(signature) for name, signature in signatures.items()}
     text = json.dumps({"processor": processor_features(), **content}, indent=1)
     extra = {HEADER_NAME: header.to_json(), SIGNATURES_NAME: text}
-    package_pt2(path, aoti_files=files, extra_files=extra)
+    package_pt2(file, aoti_files=files, extra_files=extra)
 
 
 def processor_features() -> list[str]:
@@ -260,9 +261,9 @@ class CompiledModel:
         who = f"model '{path}'"
         if header.torch_version != torch.__version__.split("+")[0]:
             raise SpinffError(
-                f"{who}: compiled by another torch, got {header.torch_version}, expected "
-                f"{torch.__version__.split('+')[0]}, which is here; deploy the model "
-                "again, or with --format torchscript"
+                f"{who}: compiled by another torch, got {header.torch_version}, "
+                f"expected {torch.__version__.split('+')[0]}, which is here; deploy the "
+                "model again, or with --format torchscript"
             )
         content = _read_signatures(path)
         missing = sorted(set(content.pop("processor")) - {*processor_features()})
@@ -272,7 +273,7 @@ class CompiledModel:
                 f"{', '.join(missing)}, expected what it was compiled for; deploy the "
                 "model on this machine, or with --format torchscript"
             )
-        from torch._inductor.package import load_package
+        from torch._inductor.package import load_package  # type: ignore[attr-defined]
 
         self.header = header
         self.signatures = {n: Signature(**value) for n, value in content.items()}
@@ -327,8 +328,6 @@ class CompiledModel:
 
 
 def _read_signatures(path: Path) -> dict[str, Any]:
-    import zipfile
-
     with zipfile.ZipFile(path) as archive:
         member = next(n for n in archive.namelist() if n.endswith(SIGNATURES_NAME))
         content: dict[str, Any] = json.loads(archive.read(member))

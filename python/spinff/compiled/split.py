@@ -9,6 +9,7 @@ from torch._functorch.partitioners import min_cut_rematerialization_partition
 from torch.fx import Graph, GraphModule, Node
 
 from spinff.compiled.graphs import (
+    Tensors,
     inputs,
     is_constant,
     outputs,
@@ -35,7 +36,9 @@ class Half:
     outputs: list[str]
 
 
-def split(joint: GraphModule, num_primals: int, names: list[str]) -> tuple[Half, Half]:
+def split(
+    joint: GraphModule, constants: Tensors, num_primals: int, names: list[str]
+) -> tuple[Half, Half]:
     """Split a traced function (inputs, gradients) ─► (outputs, derivatives).
 
     What is saved between the halves is chosen by torch's partitioner, which would
@@ -43,6 +46,7 @@ def split(joint: GraphModule, num_primals: int, names: list[str]) -> tuple[Half,
 
     Args:
         joint: of ``trace``: the inputs come first, then a gradient for each output.
+        constants: of ``trace``.
         num_primals: number of inputs.
         names: of the outputs, without the derivatives.
 
@@ -52,7 +56,9 @@ def split(joint: GraphModule, num_primals: int, names: list[str]) -> tuple[Half,
     """
     given = [str(node.target) for node in inputs(joint.graph)]
     for node in placeholders(joint.graph):
-        gradient = not is_constant(node) and given.index(node.target) >= num_primals
+        gradient = (
+            not is_constant(node) and given.index(str(node.target)) >= num_primals
+        )
         node.target = node.name = (_TANGENT if gradient else _PRIMAL) + node.name
     joint.recompile()
     forward, backward = min_cut_rematerialization_partition(
@@ -68,7 +74,7 @@ def split(joint: GraphModule, num_primals: int, names: list[str]) -> tuple[Half,
         for node in placeholders(half.graph):
             if _is_constant(node):
                 node.target = node.name = node.name.removeprefix(_PRIMAL)
-        with_constants(half, joint.constants)
+        with_constants(half, constants)
     known = {_PRIMAL + name: name for name in given[:num_primals]}
     known |= {
         _TANGENT + name: GRADIENT + output
