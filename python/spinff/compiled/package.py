@@ -262,8 +262,8 @@ class CompiledModel:
         if header.torch_version != torch.__version__.split("+")[0]:
             raise SpinffError(
                 f"{who}: compiled by another torch, got {header.torch_version}, "
-                f"expected {torch.__version__.split('+')[0]}, which is here; deploy the "
-                "model again, or with --format torchscript"
+                f"expected {torch.__version__.split('+')[0]}, which is here; deploy "
+                "the model again, or with --format torchscript"
             )
         content = _read_signatures(path)
         missing = sorted(set(content.pop("processor")) - {*processor_features()})

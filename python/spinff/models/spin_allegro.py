@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from allegro.nn import TwoBodyBesselScalarEmbed, TwoBodySphericalHarmonicTensorEmbed
+from allegro.nn import ProductTypeEmbedding, TwoBodySphericalHarmonicTensorEmbed
 from e3nn import o3
 from nequip.data import AtomicDataDict
 from nequip.model import model_builder
@@ -20,6 +20,7 @@ from nequip.nn.embedding.utils import cutoff_partialdict_to_tensor
 from spinff.irreps import TIrrep, TIrreps
 from spinff.models.assembly import Geometry, SpinHamiltonian, assemble, moment_inputs
 from spinff.nn import AllegroLayers, BondEnvironment
+from spinff.nn.radial import RadialEncoding
 
 
 @model_builder
@@ -232,17 +233,20 @@ def _allegro(
         cutoffs.view(len(type_names), len(type_names)),
         edge_norm.irreps_out,
     )
-    radial = TwoBodyBesselScalarEmbed(
-        type_names=type_names,
+    radial = RadialEncoding(
         num_bessels=num_bessels,
         polynomial_cutoff_p=polynomial_cutoff_p,
-        module_output_dim=num_scalar_features,
         irreps_in=topology.irreps_out,
+    )
+    type_embed = ProductTypeEmbedding(
+        type_names=type_names,
+        initial_embedding_dim=num_scalar_features,
+        irreps_in=radial.irreps_out,
     )
     scalar_embed = ScalarMLP(
         output_dim=num_scalar_features,
         field=AtomicDataDict.EDGE_EMBEDDING_KEY,
-        irreps_in=radial.irreps_out,
+        irreps_in=type_embed.irreps_out,
         **mlp,
     )
     tensor_embed = TwoBodySphericalHarmonicTensorEmbed(
@@ -263,7 +267,8 @@ def _allegro(
         modules={
             "edge_norm": edge_norm,
             "topology": topology,
-            "radial_embed": radial,
+            "radial": radial,
+            "type_embed": type_embed,
             "scalar_embed": scalar_embed,
             "tensor_embed": tensor_embed,
             "layers": layers,

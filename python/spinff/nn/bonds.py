@@ -20,7 +20,7 @@ from spinff import fields
 from spinff.irreps import TIrreps
 from spinff.nn import _keys
 from spinff.nn.contraction import in_slots
-from spinff.nn.terms.baseline import BesselBasis
+from spinff.nn.radial import BesselBasis
 from spinff.nn.terms.exchange import cartesian_basis
 
 
@@ -123,7 +123,7 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         self._norm = float(avg_num_neighbors) ** -0.5
         self.has_tensors = tensor_irreps.dim > 1
         self.register_buffer("cutoffs", cutoffs.to(torch.float64))
-        self.basis = BesselBasis(num_bessels, polynomial_cutoff_p, self._dtype)
+        self.basis = BesselBasis(num_bessels, polynomial_cutoff_p)
         self.cutoff = PolynomialCutoff(polynomial_cutoff_p)
         self.of_leg = ScalarMLPFunction(num_scalars, channels)
         self.of_distance = ScalarMLPFunction(num_bessels, channels)

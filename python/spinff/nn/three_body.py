@@ -11,7 +11,7 @@ from nequip.data import AtomicDataDict
 from nequip.nn import GraphModuleMixin, scatter
 
 from spinff.errors import SpinffError
-from spinff.nn.terms import BesselBasis
+from spinff.nn.radial import BesselBasis
 
 MAX_DEGREE = 4
 """Highest power of the cosine of an angle."""

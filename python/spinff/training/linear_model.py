@@ -25,7 +25,7 @@ from nequip.nn import scatter, with_edge_vectors_
 from nequip.nn.embedding import EdgeLengthNormalizer
 
 from spinff.nn import magnetic_edge_indices
-from spinff.nn.terms import BesselBasis
+from spinff.nn.radial import BesselBasis
 from spinff.nn.terms.longitudinal import ORDERS
 from spinff.nn.three_body import (
     BondMoments,

@@ -6,7 +6,7 @@ the couplings give with the spins. A further term is one more such module, its n
 """
 
 from spinff.nn.terms.anisotropy import AnisotropyEnergy, AnisotropyHead
-from spinff.nn.terms.baseline import BesselBasis, LinearBaseline
+from spinff.nn.terms.baseline import LinearBaseline
 from spinff.nn.terms.biquadratic import BiquadraticEnergy, BiquadraticHead
 from spinff.nn.terms.exchange import ExchangeEnergy, ExchangeHead, exchange_irreps
 from spinff.nn.terms.longitudinal import LongitudinalEnergy, LongitudinalHead
@@ -15,7 +15,6 @@ from spinff.nn.terms.ring import RingEnergy, RingHead
 __all__ = [
     "AnisotropyEnergy",
     "AnisotropyHead",
-    "BesselBasis",
     "BiquadraticEnergy",
     "BiquadraticHead",
     "ExchangeEnergy",

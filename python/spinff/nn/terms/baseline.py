@@ -4,32 +4,8 @@
 import torch
 from e3nn.util.jit import compile_mode
 from nequip.data import AtomicDataDict
-from nequip.nn.embedding import PolynomialCutoff
 
-
-@compile_mode("script")
-class BesselBasis(torch.nn.Module):
-    """B_n(x) = n sinc(n x) times a polynomial cutoff, x = r / r_cut, n = 1 … count.
-
-    The radial basis of nequip (DimeNet, arXiv 2003.03123).
-    """
-
-    n: torch.Tensor
-
-    def __init__(
-        self,
-        count: int,
-        polynomial_cutoff_p: float,
-        dtype: torch.dtype = torch.float64,
-    ) -> None:
-        """Set up ``count`` functions with a cutoff polynomial of power p."""
-        super().__init__()
-        self.cutoff = PolynomialCutoff(polynomial_cutoff_p)
-        self.register_buffer("n", torch.arange(1, count + 1, dtype=dtype))
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """x (M, 1) -> (M, count)."""
-        return torch.sinc(x * self.n) * self.n * self.cutoff(x)
+from spinff.nn.radial import BesselBasis
 
 
 @compile_mode("script")
