@@ -75,9 +75,9 @@ std::vector<Pair *> active_pair_styles(Force *force) {
 /// More than these, and the time step of the lattice is the one to change.
 constexpr int max_substeps = 1000;
 
-/// -dE/de/hbar of a moment as that of each muB of it.
-Vec3 per_bohr_magneton(const Vec3 &field, double length) {
-    return {field[0] / length, field[1] / length, field[2] / length};
+/// Of three numbers at once: a sum that overflows is as bad.
+bool is_finite(const double *v) {
+    return std::isfinite(v[0] + v[1] + v[2]);
 }
 
 } // namespace
@@ -385,6 +385,8 @@ void FixSpinSIB::find_field_sources() {
             contributors.push_back(other);
         }
     }
+    reverse_field = std::any_of(providers.begin(), providers.end(),
+                                [](const auto *provider) { return provider->adds_to_ghosts(); });
     find_out_what_moves();
     warn_about_lattice();
     check_longitudinal();
@@ -573,7 +575,8 @@ void FixSpinSIB::warn_about_lammps_zeeman() {
     if (precessions.empty() || physical == team.end()) {
         return;
     }
-    save_field();
+    const auto [first, last] = own_and_ghosts(atom->fm);
+    const std::vector<double> field(first, last);
     clear_field();
     std::vector<Vec3> spins;
     for (int i = 0; i < atom->nlocal; ++i) {
@@ -585,14 +588,14 @@ void FixSpinSIB::warn_about_lammps_zeeman() {
     }
     int zeeman = 0;
     for (int i = 0; i < atom->nlocal; ++i) {
-        const Vec3 field = vec3(atom->fm[i]);
-        zeeman |= spinff::dot(field, field) > 0.0;
+        const Vec3 left = vec3(atom->fm[i]);
+        zeeman |= spinff::dot(left, left) > 0.0;
         assign(atom->sp[i], spins[i]);
     }
     for (Fix *precession : precessions) { // its energy tally is of the true spins again
         precession->post_force(0);
     }
-    restore_field();
+    std::copy(field.begin(), field.end(), first);
     MPI_Allreduce(MPI_IN_PLACE, &zeeman, 1, MPI_INT, MPI_MAX, world);
     if (zeeman && comm->me == 0) {
         error->warning(FLERR,
@@ -615,14 +618,12 @@ void FixSpinSIB::initial_integrate(int /*vflag*/) {
         return;
     }
     swap_positions();
-    save_field();
     half_step(OLD_POSITIONS);
     old_positions_open = !cheap_last_field;
     if (cheap_last_field) {
         evaluate_field();
         tally_heat();
     }
-    restore_field();
     swap_positions();
 }
 
@@ -633,11 +634,10 @@ void FixSpinSIB::pre_force(int /*vflag*/) {
     for (auto *provider : providers) {
         provider->update_couplings();
     }
-    save_field();
     evaluate_field();
     tally_open_step();
     half_step(NEW_POSITIONS);
-    restore_field();
+    clear_field();            // as LAMMPS has it when the pair style adds its own
     comm->forward_comm(this); // the pair style needs the new spins of the ghosts
     save_positions();
 }
@@ -667,11 +667,11 @@ void FixSpinSIB::tally_open_step() {
 
 void FixSpinSIB::tally_heat() {
     for (auto *member : team) {
+        double heat_at_end = 0.0;
         for (const MovingSpin &spin : member->moving) {
-            const Vec3 field = per_bohr_magneton(vec3(atom->fm[spin.atom]), spin.end_length);
-            member->bath_energy_since -= spinff::heat_taken_up(
-                per_bohr_magneton(spin.field, spin.length), field, spin.moved);
+            heat_at_end += spinff::heat_taken_up(vec3(atom->fm[spin.atom]), spin.moved);
         }
+        member->bath_energy_since -= 0.5 * (member->heat_at_start + heat_at_end);
     }
 }
 
@@ -717,44 +717,61 @@ double FixSpinSIB::target_temperature() const {
 }
 
 /// s~ from the field at s_n, which is in fm, then s_m; atom->sp gets the unit vector along it, and
-/// the length half way.
+/// the length half way. In three loops, because a processor that waits for the roots and divisions
+/// of a spin begins the next ones meanwhile, unless too many instructions lie in between.
 void FixSpinSIB::predict(std::uint32_t stage, double dt) {
-    const double temperature = temp_flag ? target_temperature() : 0.0;
-    const double kick = spinff::length_kick_amplitude(mobility, temperature, dt);
-    const auto moves = [&](int i) { // moment 0: not magnetic here
-        return (atom->mask[i] & groupbit) && atom->sp[i][3] != 0.0;
-    };
-    for (int i = 0; i < atom->nlocal; ++i) { // before the fields, which a bad one spoils
-        if (moves(i)) {
-            check_finite(atom->sp[i], i, "spin direction");
+    find_moving();
+    draw_noise(stage, dt);
+    for (MovingSpin &spin : moving) {
+        const Vec3 trial =
+            spinff::sib_advance(spin.start, spin.start, turning_field(spin.atom, spin.field),
+                                spin.rate, spin.noise, spin.alpha, dt);
+        if (mobility > 0.0) { // before the direction changes
+            predict_length(spin, dt);
         }
+        spin.now = spinff::midpoint(spin.start, trial);
+        assign(atom->sp[spin.atom], spinff::direction(spin.now));
     }
+}
+
+void FixSpinSIB::find_moving() {
     moving.clear();
     for (int i = 0; i < atom->nlocal; ++i) {
         if (!moves(i)) {
             continue;
         }
-        check_finite(atom->fm[i], i, "spin field");
+        const double *sp = atom->sp[i];
+        if (!is_finite(sp) || !std::isfinite(sp[3]) || !is_finite(atom->fm[i])) {
+            stop_not_finite(i);
+        }
         MovingSpin &spin = moving.emplace_back();
         spin.atom = i;
-        spin.length = atom->sp[i][3];
+        spin.length = sp[3];
         spin.rate = spinff::rate_factor(convention, g_factor, spin.length);
         spin.alpha = damping(atom->type[i]);
-        spin.start = vec3(atom->sp[i]);
+        spin.start = vec3(sp);
         spin.field = vec3(atom->fm[i]);
-        spin.end_length = spin.length;
-        spin.noise = draw(i, stage + DIRECTION,
-                          spinff::noise_amplitude(spin.alpha, temperature, spin.rate, dt));
-        const Vec3 trial = spinff::sib_advance(spin.start, spin.start, turning_field(i, spin.field),
-                                               spin.rate, spin.noise, spin.alpha, dt);
-        if (mobility > 0.0) { // before the direction changes
-            spin.first_kick = draw(i, stage + LENGTH_FIRST, kick);
-            spin.second_kick = draw(i, stage + LENGTH_SECOND, kick);
-            predict_length(spin, dt);
-        }
-        spin.now = spinff::midpoint(spin.start, trial);
-        assign(atom->sp[i], spinff::direction(spin.now));
     }
+}
+
+void FixSpinSIB::draw_noise(std::uint32_t stage, double dt) {
+    const double temperature = temp_flag ? target_temperature() : 0.0;
+    for (MovingSpin &spin : moving) {
+        spin.noise = draw(spin.atom, stage + DIRECTION,
+                          spinff::noise_amplitude(spin.alpha, temperature, spin.rate, dt));
+    }
+    if (mobility > 0.0) {
+        const double kick = spinff::length_kick_amplitude(mobility, temperature, dt);
+        for (MovingSpin &spin : moving) {
+            spin.first_kick = draw(spin.atom, stage + LENGTH_FIRST, kick);
+            spin.second_kick = draw(spin.atom, stage + LENGTH_SECOND, kick);
+        }
+    }
+}
+
+/// Whether this fix turns the spin. Moment 0: not magnetic here.
+bool FixSpinSIB::moves(int i) const {
+    return (atom->mask[i] & groupbit) && atom->sp[i][3] != 0.0;
 }
 
 /// Normal numbers of this atom, step and stage, none if their amplitude is 0.
@@ -769,32 +786,44 @@ Vec3 FixSpinSIB::draw(int i, std::uint32_t number, double amplitude) const {
 /// s_{n+1} from the field in fm, into atom->sp. Precession, damping and noise are those of the
 /// length half way, at which the field is.
 void FixSpinSIB::correct(double dt) {
-    heat_at_midpoint = 0.0;
+    double at_start = 0.0, at_midpoint = 0.0;
     for (MovingSpin &spin : moving) {
-        check_finite(atom->fm[spin.atom], spin.atom, "spin field");
+        if (!is_finite(atom->fm[spin.atom])) {
+            stop_at(atom->fm[spin.atom], spin.atom, "spin field");
+        }
         const Vec3 field = vec3(atom->fm[spin.atom]);
         const Vec3 turning = turning_field(spin.atom, field);
         double *sp = atom->sp[spin.atom];
         const double half_way = sp[3];
-        spin.end_length = mobility > 0.0 ? correct_length(spin, field, dt) : half_way;
-        const double rate = spinff::rate_factor(convention, g_factor, half_way);
-        const double noisier = std::sqrt(rate / spin.rate);
-        const Vec3 noise = {noisier * spin.noise[0], noisier * spin.noise[1],
-                            noisier * spin.noise[2]};
-        const Vec3 end =
-            spinff::sib_advance(spin.start, spin.now, turning, rate, noise, spin.alpha, dt);
-        const Vec3 turned =
-            spinff::bath_displacement(spin.start, end, turning, rate, spin.alpha, dt);
-        for (int k = 0; k < 3; ++k) { // m' e' - m e without precession
-            spin.moved[k] = half_way * turned[k] + (half_way - spin.length) * spin.start[k] +
-                            (spin.end_length - half_way) * end[k];
+        if (mobility > 0.0) {
+            sp[3] = correct_length(spin, field, dt);
+            check_length(spin.atom);
+            const double rate = spinff::rate_factor(convention, g_factor, half_way);
+            const double noisier = std::sqrt(rate / spin.rate);
+            spin.rate = rate;
+            spin.noise = {noisier * spin.noise[0], noisier * spin.noise[1],
+                          noisier * spin.noise[2]};
         }
-        const Vec3 gradient = per_bohr_magneton(field, half_way);
-        heat_at_midpoint += spinff::heat_taken_up(gradient, gradient, spin.moved);
+        const Vec3 end = spinff::sib_advance(spin.start, spin.now, turning, spin.rate, spin.noise,
+                                             spin.alpha, dt);
+        spin.moved = spinff::bath_displacement(spin.start, end, turning, spin.rate, spin.alpha, dt);
+        double start_to_end = 1.0, half_way_to_end = 1.0;
+        if (mobility > 0.0) {
+            for (int k = 0; k < 3; ++k) { // m' e' - m e without precession
+                spin.moved[k] =
+                    (half_way * spin.moved[k] + (half_way - spin.length) * spin.start[k] +
+                     (sp[3] - half_way) * end[k]) /
+                    sp[3];
+            }
+            start_to_end = sp[3] / spin.length;
+            half_way_to_end = sp[3] / half_way;
+        }
+        at_start += start_to_end * spinff::heat_taken_up(spin.field, spin.moved);
+        at_midpoint += half_way_to_end * spinff::heat_taken_up(field, spin.moved);
         assign(sp, end);
-        sp[3] = spin.end_length;
-        check_length(spin.atom);
     }
+    heat_at_start = at_start;
+    heat_at_midpoint = at_midpoint;
 }
 
 /// What turns the present spin: all of its field, or the part across it where the other one moves
@@ -834,7 +863,7 @@ void FixSpinSIB::evaluate_field() {
     for (auto *provider : providers) {
         provider->add_spin_field();
     }
-    if (!providers.empty()) { // which add to ghosts
+    if (reverse_field) {
         comm->reverse_comm(this);
     }
     // Complete for an own atom, without forces and tallies: what fix nve/spin uses.
@@ -856,24 +885,25 @@ std::pair<double *, double *> FixSpinSIB::own_and_ghosts(double **vectors) const
     return {first, first + length};
 }
 
-void FixSpinSIB::save_field() {
-    const auto [first, last] = own_and_ghosts(atom->fm);
-    saved_fm.assign(first, last);
-}
-
-void FixSpinSIB::restore_field() {
-    std::copy(saved_fm.begin(), saved_fm.end(), own_and_ghosts(atom->fm).first);
-}
-
 void FixSpinSIB::clear_field() {
     const auto [first, last] = own_and_ghosts(atom->fm);
     std::fill(first, last, 0.0);
 }
 
-void FixSpinSIB::check_finite(const double *vector, int atom_index, const char *quantity) {
-    if (std::isfinite(vector[0]) && std::isfinite(vector[1]) && std::isfinite(vector[2])) {
-        return;
+/// Names the spin that is no number, where there is one: it has spoilt the fields of others.
+void FixSpinSIB::stop_not_finite(int first) {
+    for (int i = first; i < atom->nlocal; ++i) {
+        if (moves(i) && !is_finite(atom->sp[i])) {
+            stop_at(atom->sp[i], i, "spin direction");
+        }
+        if (moves(i)) {
+            check_length(i);
+        }
     }
+    stop_at(atom->fm[first], first, "spin field");
+}
+
+void FixSpinSIB::stop_at(const double *vector, int atom_index, const char *quantity) {
     error->one(FLERR,
                "fix spin/sib: bad {} of atom {} at step {}, got ({}, {}, {}), expected finite "
                "numbers; check the structure, the potential and the time step",
@@ -924,6 +954,5 @@ void FixSpinSIB::unpack_reverse_comm(int n, int *list, double *buf) {
 
 double FixSpinSIB::memory_usage() {
     return static_cast<double>(moving.capacity() * sizeof(MovingSpin) +
-                               saved_fm.capacity() * sizeof(double) +
                                force_positions.capacity() * sizeof(double));
 }

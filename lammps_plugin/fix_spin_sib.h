@@ -88,6 +88,7 @@ class FixSpinSIB : public Fix {
 
     /// A spin on its way through one SIB step.
     struct MovingSpin {
+        MovingSpin() {}     // leaves all as it is: zeroing it costs time, and predict() fills it
         int atom;           ///< local index
         double rate;        ///< rate factor at the start: omega = rate * fm
         double alpha;       ///< Gilbert damping
@@ -96,12 +97,11 @@ class FixSpinSIB : public Fix {
         spinff::Vec3 start; ///< s_n
         spinff::Vec3 field; ///< fm at the start, rad/ps
         spinff::Vec3 now;   ///< s_m after the predictor
-        spinff::Vec3 moved; ///< the moment by the bath, after the corrector, muB
-        double end_length;  ///< |m| after the corrector, muB
+        spinff::Vec3 moved; ///< the moment by the bath, after the corrector, over its length there
         // with longitudinal, muB:
-        spinff::Vec3 first_kick{0, 0, 0};  ///< w_1
-        spinff::Vec3 second_kick{0, 0, 0}; ///< w_2
-        spinff::Vec3 half_way{0, 0, 0};    ///< X_h after the predictor
+        spinff::Vec3 first_kick;  ///< w_1
+        spinff::Vec3 second_kick; ///< w_2
+        spinff::Vec3 half_way;    ///< X_h after the predictor
     };
 
     double alpha = 0.0;                   // Gilbert damping of the types without one of their own
@@ -119,7 +119,9 @@ class FixSpinSIB : public Fix {
     // What the bath has taken from the spins (eV): on all ranks up to the last write_restart() or
     // restart(), and since then on this one.
     double bath_energy_before = 0.0, bath_energy_since = 0.0;
-    double heat_at_midpoint = 0.0;   // eV, of the last SIB step with the field of its corrector
+    // eV, of the last SIB step with the field at its start and with that of its corrector
+    double heat_at_start = 0.0, heat_at_midpoint = 0.0;
+    bool reverse_field = false;      // fields of ghosts are parts of those of their owners
     bool cheap_last_field = false;   // see initial_integrate()
     bool old_positions_open = false; // the heat of the step at the old positions is not tallied yet
     std::array<int, NUM_OUTPUTS> output_is_extensive = {1, 0};
@@ -130,7 +132,6 @@ class FixSpinSIB : public Fix {
     std::vector<Fix *> contributors; // fixes whose post_force() adds to fm
 
     std::vector<MovingSpin> moving;
-    std::vector<double> saved_fm;
     std::vector<double> force_positions; // x of the last forces, for stock_pairs
 
     void parse(int narg, char **arg);
@@ -157,6 +158,9 @@ class FixSpinSIB : public Fix {
     void tally_heat();
     void half_step(Stage stage);
     void predict(std::uint32_t stage, double dt);
+    bool moves(int i) const;
+    void find_moving();
+    void draw_noise(std::uint32_t stage, double dt);
     spinff::Vec3 draw(int i, std::uint32_t number, double amplitude) const;
     void correct(double dt);
     spinff::Vec3 turning_field(int i, const spinff::Vec3 &field) const;
@@ -165,10 +169,9 @@ class FixSpinSIB : public Fix {
     double length_velocity(int i, const spinff::Vec3 &field) const;
     void evaluate_field();
     std::pair<double *, double *> own_and_ghosts(double **vectors) const;
-    void save_field();
-    void restore_field();
     void clear_field();
-    void check_finite(const double *vector, int atom_index, const char *quantity);
+    [[noreturn]] void stop_not_finite(int first);
+    [[noreturn]] void stop_at(const double *vector, int atom_index, const char *quantity);
     void check_length(int atom_index);
 };
 

@@ -49,6 +49,7 @@ class PairSpinAllegro : public PairSpin, public spinff::SpinFieldProvider {
     void update_couplings() override;
     void add_spin_field() override;
     bool has_cheap_field() const override { return spinff::has_couplings(driver().header()); }
+    bool adds_to_ghosts() const override { return true; }
     bool has_length_gradient(int type) const override;
 
     /// How many models pair_coeff names.

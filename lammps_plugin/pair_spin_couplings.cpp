@@ -32,6 +32,15 @@ const std::string who = "pair_style spin/couplings";
 /// Bytes. A thousand couplings take a tenth of it; a trajectory given by mistake is longer.
 constexpr int longest_table = 10'000'000;
 
+/// −1/ħ, from eV to rad·THz.
+constexpr double field_of_energy = -1.0 / spinff::units::hbar;
+
+void add_field(const Vec3 &gradient, double *fm) {
+    for (int a = 0; a < 3; ++a) {
+        fm[a] += field_of_energy * gradient[a];
+    }
+}
+
 Vec3 bond_vector(const double *from, const double *to) {
     return {to[0] - from[0], to[1] - from[1], to[2] - from[2]};
 }
@@ -296,12 +305,8 @@ void PairSpinCouplings::report_matches() const {
 // === energies and fields ===
 
 void PairSpinCouplings::add_spin_field() {
-    for (std::size_t spin = 0; spin < spins.size(); ++spin) {
-        const auto added = field(spin);
-        double *fm = atom->fm[spins.row(spin)];
-        for (int a = 0; a < 3; ++a) {
-            fm[a] += added[a];
-        }
+    if (spins.size() > 0) {
+        spins.add_gradients(field_of_energy, directions(), {atom->fm[0], 3});
     }
 }
 
@@ -311,7 +316,6 @@ void PairSpinCouplings::compute(int eflag, int vflag) {
         update_couplings();
     }
     bonds_current = false;
-    check_spins();
     if (nlocal_max < atom->nlocal) {
         nlocal_max = atom->nmax;
         memory->grow(emag, nlocal_max, "pair/spin:emag");
@@ -319,44 +323,33 @@ void PairSpinCouplings::compute(int eflag, int vflag) {
     std::fill_n(emag, atom->nlocal, 0.0);
     term_totals.fill(0.0);
     for (std::size_t spin = 0; spin < spins.size(); ++spin) {
-        tally(spin);
+        const int i = spins.row(spin);
+        check_spin(i);
+        const auto sums = spins.contract(spin, directions());
+        tally(i, sums.energy());
+        add_field(sums.gradient(), atom->fm[i]);
     }
-    add_spin_field();
 }
 
-/// The energy of one atom.
-void PairSpinCouplings::tally(std::size_t spin) {
-    const auto terms = spins.energy(spin, directions());
-    const int i = spins.row(spin);
+void PairSpinCouplings::tally(int i, const Terms &terms) {
+    double energy = 0.0;
     for (std::size_t k = 0; k < terms.size(); ++k) {
         term_totals[k] += terms[k];
-        emag[i] += terms[k];
+        energy += terms[k];
     }
+    emag[i] = energy;
     if (eflag_global) {
-        eng_vdwl += emag[i];
+        eng_vdwl += energy;
     }
     if (eflag_atom) {
-        eatom[i] += emag[i];
+        eatom[i] += energy;
     }
-}
-
-/// −(1/ħ) ∂E/∂e of one atom, rad·THz.
-std::array<double, 3> PairSpinCouplings::field(std::size_t spin) const {
-    Vec3 field = spins.gradient(spin, directions());
-    for (double &component : field) {
-        component *= -1.0 / spinff::units::hbar;
-    }
-    return field;
 }
 
 /// fix nve/spin asks for the field of one spin at a time.
 void PairSpinCouplings::compute_single_pair(int i, double *fm) {
-    if (spin_of[i] < 0) {
-        return;
-    }
-    const auto added = field(spin_of[i]);
-    for (int a = 0; a < 3; ++a) {
-        fm[a] += added[a];
+    if (spin_of[i] >= 0) {
+        add_field(spins.contract(spin_of[i], directions()).gradient(), fm);
     }
 }
 
@@ -365,17 +358,13 @@ spinff::Rows<const double> PairSpinCouplings::directions() const {
     return {atom->sp[0], 4};
 }
 
-void PairSpinCouplings::check_spins() const {
-    for (std::size_t spin = 0; spin < spins.size(); ++spin) {
-        const int i = spins.row(spin);
-        const double *sp = atom->sp[i];
-        if (!spinff::has_direction(sp) || !(sp[3] > 0.0)) {
-            error->one(FLERR,
-                       "{}: magnetic atom {} (type {}) has a bad spin at step {}, got direction "
-                       "({:.8g}, {:.8g}, {:.8g}) and moment {:.8g} muB, expected a unit vector and "
-                       "a moment above 0; set it in the data file or with set group ... spin/atom",
-                       who, atom->tag[i], atom->type[i], update->ntimestep, sp[0], sp[1], sp[2],
-                       sp[3]);
-        }
+void PairSpinCouplings::check_spin(int i) const {
+    const double *sp = atom->sp[i];
+    if (!spinff::has_direction(sp) || !(sp[3] > 0.0)) {
+        error->one(FLERR,
+                   "{}: magnetic atom {} (type {}) has a bad spin at step {}, got direction "
+                   "({:.8g}, {:.8g}, {:.8g}) and moment {:.8g} muB, expected a unit vector and "
+                   "a moment above 0; set it in the data file or with set group ... spin/atom",
+                   who, atom->tag[i], atom->type[i], update->ntimestep, sp[0], sp[1], sp[2], sp[3]);
     }
 }

@@ -46,12 +46,15 @@ class PairSpinCouplings : public PairSpin, public spinff::SpinFieldProvider {
     void update_couplings() override;
     void add_spin_field() override;
     bool has_cheap_field() const override { return true; }
+    bool adds_to_ghosts() const override { return false; }
     bool has_length_gradient(int /*type*/) const override { return false; }
 
   protected:
     void allocate() override;
 
   private:
+    using Terms = std::array<double, spinff::CoupledSpins::num_terms>;
+
     std::string read_on_rank_0(const std::string &path) const;
     void match_bonds();
     void match_bonds_of(int i);
@@ -59,9 +62,8 @@ class PairSpinCouplings : public PairSpin, public spinff::SpinFieldProvider {
     bool positions_changed();
     void warn_about_moments() const;
     void report_matches() const;
-    void check_spins() const;
-    void tally(std::size_t spin);
-    std::array<double, 3> field(std::size_t spin) const;
+    void check_spin(int i) const;
+    void tally(int i, const Terms &terms);
     spinff::Rows<const double> directions() const;
     [[noreturn]] void stop_off_bond(int i, int j, spinff::CouplingMatch match) const;
 
@@ -72,9 +74,9 @@ class PairSpinCouplings : public PairSpin, public spinff::SpinFieldProvider {
     spinff::CoupledSpins spins;    // the owned magnetic atoms; rows are LAMMPS' indices
     std::vector<int> spin_of;      // of each owned atom: its place in `spins`, −1 if none
     std::vector<double> positions; // of owned and ghost atoms when the bonds were last checked
-    std::array<double, spinff::CoupledSpins::num_terms> term_totals{}; // pvector
-    bool bonds_current = false; // they are this step's: compute() need not look again
-    bool first_match = false;   // the next match is the first one of a run
+    Terms term_totals{};           // pvector
+    bool bonds_current = false;    // they are this step's: compute() need not look again
+    bool first_match = false;      // the next match is the first one of a run
 };
 
 } // namespace LAMMPS_NS

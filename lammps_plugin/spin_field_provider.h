@@ -21,6 +21,9 @@ class SpinFieldProvider {
     /// ghost atoms. No communication.
     virtual void add_spin_field() = 0;
 
+    /// Whether add_spin_field() leaves something on ghosts, for their owners to add.
+    virtual bool adds_to_ghosts() const = 0;
+
     /// Whether add_spin_field() calls no network: one field more does not matter then.
     virtual bool has_cheap_field() const = 0;
 

@@ -20,6 +20,12 @@ void add_product(Vec3 &sum, double scale, const Tensor3 &T, const Vec3 &e) {
     }
 }
 
+void add_scaled(Vec3 &sum, double scale, const Vec3 &v) {
+    for (int a = 0; a < 3; ++a) {
+        sum[a] += scale * v[a];
+    }
+}
+
 bool is_a_number(const BondConstants &constants) {
     const double J = constants.tensor[0];
     return constants.biquadratic == 0.0 && constants.tensor == Tensor3{J, 0, 0, 0, J, 0, 0, 0, J};
@@ -101,58 +107,35 @@ std::span<const CoupledSpins::Bond> CoupledSpins::bonds_of(std::size_t atom) con
     return {bonds.data() + first, last - first};
 }
 
-std::array<double, CoupledSpins::num_terms>
-CoupledSpins::energy(std::size_t atom, Rows<const double> directions) const {
-    std::array<double, num_terms> energy = {};
-    const Vec3 e = direction_of(directions, atoms[atom].row);
-    Vec3 field = {};
-    add_product(field, 1.0, anisotropy[atoms[atom].species], e);
-    energy[ANISOTROPY] = dot(e, field);
-    if (!isotropic.empty()) {
-        Vec3 sum = {};
-        add_isotropic(sum, atom, directions);
-        energy[EXCHANGE] = 0.5 * dot(e, sum);
-        return energy;
+CoupledSpins::Contraction CoupledSpins::contract(std::size_t atom,
+                                                 Rows<const double> directions) const {
+    Contraction sums;
+    sums.direction = direction_of(directions, atoms[atom].row);
+    add_product(sums.anisotropy, 1.0, anisotropy[atoms[atom].species], sums.direction);
+    if (!isotropic.empty()) { // 1 ns a bond instead of 5
+        for (const auto [neighbour, coupling] : bonds_of(atom)) {
+            add_scaled(sums.exchange, isotropic[coupling], direction_of(directions, neighbour));
+        }
+        return sums;
     }
     for (const auto [neighbour, coupling] : bonds_of(atom)) {
         const Vec3 other = direction_of(directions, neighbour);
-        const double cosine = dot(e, other);
-        field = {};
-        add_product(field, 1.0, constants[coupling].tensor, other);
-        energy[EXCHANGE] += 0.5 * dot(e, field);
-        energy[BIQUADRATIC] += 0.5 * constants[coupling].biquadratic * cosine * cosine;
+        add_product(sums.exchange, 1.0, constants[coupling].tensor, other);
+        add_scaled(sums.biquadratic, constants[coupling].biquadratic * dot(sums.direction, other),
+                   other);
     }
-    return energy;
+    return sums;
 }
 
-/// sum += Σ_j J_ij e_j, where all couplings are numbers: 1 ns a bond instead of 5.
-void CoupledSpins::add_isotropic(Vec3 &sum, std::size_t atom, Rows<const double> directions) const {
-    for (const auto [neighbour, coupling] : bonds_of(atom)) {
-        const double J = isotropic[coupling];
-        const double *other = directions[neighbour];
+void CoupledSpins::add_gradients(double scale, Rows<const double> directions,
+                                 Rows<double> sums) const {
+    for (std::size_t atom = 0; atom < atoms.size(); ++atom) {
+        const Vec3 gradient = contract(atom, directions).gradient();
+        double *sum = sums[atoms[atom].row];
         for (int a = 0; a < 3; ++a) {
-            sum[a] += J * other[a];
+            sum[a] += scale * gradient[a];
         }
     }
-}
-
-Vec3 CoupledSpins::gradient(std::size_t atom, Rows<const double> directions) const {
-    Vec3 gradient = {};
-    const Vec3 e = direction_of(directions, atoms[atom].row);
-    add_product(gradient, 2.0, anisotropy[atoms[atom].species], e);
-    if (!isotropic.empty()) {
-        add_isotropic(gradient, atom, directions);
-        return gradient;
-    }
-    for (const auto [neighbour, coupling] : bonds_of(atom)) {
-        const Vec3 other = direction_of(directions, neighbour);
-        const double slope = 2.0 * constants[coupling].biquadratic * dot(e, other);
-        add_product(gradient, 1.0, constants[coupling].tensor, other);
-        for (int a = 0; a < 3; ++a) {
-            gradient[a] += slope * other[a];
-        }
-    }
-    return gradient;
 }
 
 OneSpinEnergy CoupledSpins::one_spin_energy(std::size_t atom, Rows<const double> directions) const {

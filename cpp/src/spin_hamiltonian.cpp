@@ -179,7 +179,7 @@ void SpinHamiltonian::check_directions(Rows<const double> directions) const {
 double SpinHamiltonian::energy(Rows<const double> directions) const {
     double sum = 0.0;
     for (std::size_t spin = 0; spin < num_spins(); ++spin) {
-        for (const double term : couplings.energy(spin, directions)) {
+        for (const double term : couplings.contract(spin, directions).energy()) {
             sum += term;
         }
         const double *e = directions[row(spin)];
@@ -189,7 +189,7 @@ double SpinHamiltonian::energy(Rows<const double> directions) const {
 }
 
 Vec3 SpinHamiltonian::gradient(std::size_t spin, Rows<const double> directions) const {
-    Vec3 gradient = couplings.gradient(spin, directions);
+    Vec3 gradient = couplings.contract(spin, directions).gradient();
     const Vec3 &h = field[row(spin)];
     for (int a = 0; a < 3; ++a) {
         gradient[a] -= h[a];

@@ -94,12 +94,16 @@ void test_agrees_with_the_general_contraction(Kind kind) {
     add_anisotropy_gradient(sample.anisotropy, sample.rows(), {gradient.data(), 3});
     CHECK(sample.spins.size() == num_atoms);
     CHECK(sample.spins.num_bonds() == sample.pairs.size());
+    std::vector<double> sums(3 * num_atoms, 1.0);
+    sample.spins.add_gradients(-2.0, sample.rows(), {sums.data(), 3});
     for (int i = 0; i < num_atoms; ++i) {
-        const auto terms = sample.spins.energy(i, sample.rows());
-        const auto slope = sample.spins.gradient(i, sample.rows());
+        const auto contraction = sample.spins.contract(i, sample.rows());
+        const auto terms = contraction.energy();
+        const auto slope = contraction.gradient();
         for (int k = 0; k < 3; ++k) {
             CHECK_NEAR(terms[k], energy[3 * i + k], 1e-12);
             CHECK_NEAR(slope[k], gradient[3 * i + k], 1e-12);
+            CHECK_NEAR(sums[3 * i + k], 1.0 - 2.0 * gradient[3 * i + k], 1e-12);
         }
     }
 }
@@ -117,7 +121,7 @@ void test_rows_and_clear() {
     CHECK(sample.spins.bonds_of(0).size() == 2 && sample.spins.bonds_of(1).empty());
     CHECK(sample.spins.bonds_of(0)[1].neighbour == 4);
     CHECK(sample.spins.bonds_of(0)[1].coupling == 5);
-    CHECK(sample.spins.energy(1, sample.rows())[CoupledSpins::EXCHANGE] == 0.0);
+    CHECK(sample.spins.contract(1, sample.rows()).energy()[CoupledSpins::EXCHANGE] == 0.0);
 }
 
 } // namespace

@@ -69,11 +69,31 @@ class CoupledSpins {
     std::span<const Bond> bonds_of(std::size_t atom) const;
     std::size_t num_bonds() const { return bonds.size(); }
 
-    /// The energy E_i of one atom by Term, eV.
-    std::array<double, num_terms> energy(std::size_t atom, Rows<const double> directions) const;
+    /// The sums over the bonds of one atom, from which both energy and gradient follow, eV.
+    struct Contraction {
+        Vec3 direction{};   ///< e_i
+        Vec3 exchange{};    ///< Σ_j J_ij e_j
+        Vec3 biquadratic{}; ///< Σ_j K_ij (e_i·e_j) e_j
+        Vec3 anisotropy{};  ///< A_i e_i
 
-    /// ∂E/∂e_i of one atom, eV.
-    Vec3 gradient(std::size_t atom, Rows<const double> directions) const;
+        /// E_i by Term.
+        std::array<double, num_terms> energy() const {
+            return {0.5 * dot(direction, exchange), dot(direction, anisotropy),
+                    0.5 * dot(direction, biquadratic)};
+        }
+        /// ∂E/∂e_i.
+        Vec3 gradient() const {
+            Vec3 gradient;
+            for (int a = 0; a < 3; ++a) {
+                gradient[a] = exchange[a] + 2.0 * (biquadratic[a] + anisotropy[a]);
+            }
+            return gradient;
+        }
+    };
+    Contraction contract(std::size_t atom, Rows<const double> directions) const;
+
+    /// Adds scale ∂E/∂e_i of all atoms to their rows of `sums`.
+    void add_gradients(double scale, Rows<const double> directions, Rows<double> sums) const;
 
     /// How the energy depends on the spin of one atom alone.
     OneSpinEnergy one_spin_energy(std::size_t atom, Rows<const double> directions) const;
@@ -85,8 +105,6 @@ class CoupledSpins {
     std::size_t memory_usage() const;
 
   private:
-    void add_isotropic(Vec3 &sum, std::size_t atom, Rows<const double> directions) const;
-
     struct Atom {
         int row;
         int species;

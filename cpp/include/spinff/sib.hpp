@@ -117,7 +117,7 @@ inline Vec3 sib_advance(const Vec3 &s_start, const Vec3 &s, const Vec3 &fm, doub
 /// corrector: what damping and noise have moved the spin.
 inline Vec3 bath_displacement(const Vec3 &s_start, const Vec3 &s_end, const Vec3 &fm, double rate,
                               double alpha, double dt) {
-    const double angle = rate * dt / (1.0 + alpha * alpha);
+    const double angle = rate * (dt / (1.0 + alpha * alpha));
     const Vec3 precession = cross(fm, midpoint(s_start, s_end));
     return {s_end[0] - s_start[0] - angle * precession[0],
             s_end[1] - s_start[1] - angle * precession[1],
@@ -125,11 +125,11 @@ inline Vec3 bath_displacement(const Vec3 &s_start, const Vec3 &s_end, const Vec3
 }
 
 /// Heat (eV) that a spin takes up from its bath in a step: the work against the field along what
-/// the bath has moved it, K. Sekimoto, Prog. Theor. Phys. Suppl. 130, 17 (1998). With the fields
-/// (rad/ps) at the beginning and the end of the step, whose mean gives the energy between two
+/// the bath has moved it, K. Sekimoto, Prog. Theor. Phys. Suppl. 130, 17 (1998). The mean of that
+/// with the fields (rad/ps) at the beginning and at the end of the step is the energy between two
 /// configurations of a bilinear Hamiltonian without error, however large the noise.
-inline double heat_taken_up(const Vec3 &fm_start, const Vec3 &fm_end, const Vec3 &displacement) {
-    return -0.5 * units::hbar * (dot(fm_start, displacement) + dot(fm_end, displacement));
+inline double heat_taken_up(const Vec3 &fm, const Vec3 &displacement) {
+    return -units::hbar * dot(fm, displacement);
 }
 
 /// Zeeman field of a moment of `moment` Bohr magnetons in the magnetic field B (T) in LAMMPS'
