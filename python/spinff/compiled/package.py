@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,12 +13,13 @@ import torch
 from nequip.data import AtomicDataDict
 
 from spinff import fields
-from spinff.compiled.examples import FEW_ROWS, Graph, example_graph, padded
+from spinff.compiled.dense import DenseGraph, dense_graph, flat
+from spinff.compiled.examples import Graph, example_graph
 from spinff.compiled.graphs import Tensors, inputs, trace, with_constants
 from spinff.compiled.split import GRADIENT, Half, split
 from spinff.errors import SpinffError
 from spinff.header import HEADER_NAME, ModelHeader
-from spinff.nn.topology import Topology
+from spinff.nn import Topology, _keys
 
 SIGNATURES_NAME = "compiled.json"
 SPINS = "spins"
@@ -26,13 +27,6 @@ ENERGY_WEIGHTS = "energy_weights"
 """(N,) 1 for atoms whose energy counts, 0 for others."""
 EDGE_GRADIENT = GRADIENT + AtomicDataDict.EDGE_VECTORS_KEY
 _TERM_ENERGIES, _LENGTHS = "term_energies", "moment_lengths"
-
-_INPUTS = (
-    AtomicDataDict.EDGE_VECTORS_KEY,
-    AtomicDataDict.EDGE_INDEX_KEY,
-    AtomicDataDict.ATOM_TYPE_KEY,
-    fields.MAGNETIC_EDGES_KEY,
-)
 
 
 @dataclass(frozen=True)
@@ -43,37 +37,32 @@ class Signature:
     outputs: list[str]
 
 
+Energies = tuple[torch.Tensor, torch.Tensor]
+
+
 class _Parts:
     """A model as functions of named tensors."""
 
     def __init__(self, module: Any, header: ModelHeader) -> None:  # noqa: ANN401
         self.module = module
         self.header = header
-        topology = getattr(module.network, "topology", None)
-        if not isinstance(topology, Topology):
+        if not isinstance(getattr(module.network, "topology", None), Topology):
             raise SpinffError(
                 f"spinff deploy: no compiled form of this model, got "
                 f"{header.model_class}, expected SpinAllegro or SpinNequIP; deploy it "
                 "with --format torchscript"
             )
-        self.topology = topology
 
-    def tensors(self, graph: Graph) -> Tensors:
-        """The inputs of ``geometry``."""
-        data = dict(zip(_INPUTS, graph, strict=False))
-        return dict(self.topology(data))
-
-    def geometry(self, given: Tensors) -> Tensors:
-        """What the network over geometry adds."""
+    def geometry(self, tables: Tensors) -> Tensors:
+        """What the network over geometry adds, edges in tables."""
+        given = flat(tables)
         data = self.module.network(dict(given))
         return {key: data[key] for key in data if key not in given}
 
-    def spins(self, data: Tensors) -> tuple[torch.Tensor, torch.Tensor]:
+    def spins(self, tables: Tensors, made: Tensors, spins: torch.Tensor) -> Energies:
         """Energies by term, and lengths."""
-        spins = data[SPINS]
-        found: tuple[torch.Tensor, torch.Tensor] = self.module.spin_energies(
-            {k: v for k, v in data.items() if k not in (SPINS, ENERGY_WEIGHTS)}, spins
-        )
+        data = {**flat(tables), **made}
+        found: Energies = self.module.spin_energies(data, spins)
         return found
 
 
@@ -109,10 +98,10 @@ def compile_model(
         SpinffError: for a model without a compiled form.
     """
     parts = _Parts(module, header)
-    one, two = (_numbers(parts, seed) for seed in (0, 1))
-    names, read = _interface(parts, one)
-    forward, backward = _geometry(parts, one, two, names)
-    spins = _spins(parts, one, two, names, read)
+    examples = [dense_graph(example_graph(header, seed), header) for seed in (0, 1)]
+    interface = _interface(parts, examples[0])
+    forward, backward = _geometry(parts, examples, interface)
+    spins = _spins(parts, examples, interface, forward)
     halves = {"geometry": forward, "spins": spins, "backward": backward}
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the graphs are for one thread: ranks use the cores
@@ -125,37 +114,54 @@ def compile_model(
     }
 
 
-def _numbers(parts: _Parts, seed: int) -> Tensors:
-    """All inputs of an example."""
-    graph = example_graph(parts.header, seed)
-    tensors = parts.tensors(graph)
-    weights = torch.zeros(graph.types.size(0), dtype=torch.float64)
-    weights[: graph.num_owned] = 1.0
-    return tensors | {SPINS: graph.spins, ENERGY_WEIGHTS: weights}
+@dataclass(frozen=True)
+class _Interface:
+    """What goes from one graph to another."""
+
+    geometry: list[str]
+    """Tables that the network over geometry reads."""
+    spins: list[str]
+    """Those that the terms of the spins read."""
+    made: list[str]
+    """What geometry makes and they read."""
+    rows: dict[str, str]
+    """Of some of the latter: the table whose entries, row by row, it belongs to."""
 
 
-def _interface(parts: _Parts, example: Tensors) -> tuple[list[str], list[str]]:
-    """Outputs of geometry that the spins read, and all tensors that they read."""
-    given = _without_spins(example)
-    made = parts.geometry(given)
-    seen: set[str] = set()
-    data = _ReadKeys({**given, **made}, seen)
-    parts.module.spin_energies(data, example[SPINS])
-    return [key for key in made if key in seen], [k for k in data if k in seen]
-
-
-def _without_spins(tensors: Tensors) -> Tensors:
-    return {k: v for k, v in tensors.items() if k not in (SPINS, ENERGY_WEIGHTS)}
+def _interface(parts: _Parts, example: DenseGraph) -> _Interface:
+    read: set[str] = set()
+    tables = example.tensors
+    made = parts.geometry(tables)
+    parts.module.spin_energies(_ReadKeys({**flat(tables), **made}, read), example.spins)
+    needed = parts.module.network.topology.tables
+    geometry = [
+        key
+        for key in tables
+        if ("triangles" in needed or key != _keys.TRIANGLE_LEG_KEY)
+        and ({"sites", "pairs"} & {*needed} or key != _keys.MAGNETIC_ATOMS_KEY)
+    ]
+    names = [key for key in made if key in read]
+    rows = {
+        name: key
+        for name in names
+        for key in (AtomicDataDict.EDGE_VECTORS_KEY, fields.MAGNETIC_EDGES_KEY)
+        if made[name].size(0) == tables[key].size(0) * tables[key].size(1)
+    }
+    return _Interface(geometry, [k for k in geometry if k in read], names, rows)
 
 
 def _geometry(
-    parts: _Parts, one: Tensors, two: Tensors, names: list[str]
+    parts: _Parts, examples: list[DenseGraph], interface: _Interface
 ) -> tuple[Half, Half]:
-    keys = list(_without_spins(one))
+    keys = interface.geometry
 
     def forward(values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        made = parts.geometry(dict(zip(keys, values, strict=True)))
-        return [made[name] for name in names]
+        tables = dict(zip(keys, values, strict=True))
+        made = parts.geometry(tables)
+        for name, table in interface.rows.items():  # sizes are then independent
+            rows, width = tables[table].shape[:2]
+            made[name] = made[name].view(rows, width, *made[name].shape[1:])
+        return [made[name] for name in interface.made]
 
     def joint(*values: torch.Tensor) -> list[torch.Tensor]:
         given = list(values[: len(keys)])
@@ -164,51 +170,75 @@ def _geometry(
         gradient = torch.autograd.grad(made, given[:1], values[len(keys) :])
         return [tensor.detach() for tensor in made] + [*gradient]
 
-    examples = []
-    for tensors in (one, two):
-        given = [tensors[key] for key in keys]
+    inputs_of = []
+    for example in examples:
+        given = {key: example.tensors[key] for key in keys}
+        made = forward(list(given.values()))
         gradients = {
-            GRADIENT + name: torch.ones_like(made)
-            for name, made in zip(names, forward(given), strict=True)
+            GRADIENT + name: torch.ones_like(tensor)
+            for name, tensor in zip(interface.made, made, strict=True)
         }
-        examples.append(dict(zip(keys, given, strict=True)) | gradients)
-    halves = split(*trace(joint, *examples), len(keys), names)
+        inputs_of.append(given | gradients)
+    halves = split(*trace(joint, *inputs_of), len(keys), interface.made)
     return halves[0], Half(halves[1].graph, halves[1].inputs, [EDGE_GRADIENT])
 
 
 def _spins(
-    parts: _Parts, one: Tensors, two: Tensors, names: list[str], read: list[str]
+    parts: _Parts, examples: list[DenseGraph], interface: _Interface, forward: Half
 ) -> Half:
-    keys = [*read, SPINS, ENERGY_WEIGHTS]
-    wanted = [AtomicDataDict.EDGE_VECTORS_KEY, *names, SPINS]
-    examples = [
-        {key: value for key, value in (t | parts.geometry(_without_spins(t))).items()}
-        for t in (one, two)
+    keys = [*interface.spins, *interface.made, SPINS, ENERGY_WEIGHTS]
+    wanted = [
+        key
+        for key in (AtomicDataDict.EDGE_VECTORS_KEY, *interface.made, SPINS)
+        if key in keys
     ]
-    examples = [{key: example[key].detach() for key in keys} for example in examples]
-    wanted = [key for key in wanted if key in keys]
 
     def energies(*values: torch.Tensor) -> list[torch.Tensor | None]:
         data = dict(zip(keys, values, strict=True))
         for key in wanted:
             data[key] = data[key].detach().requires_grad_(True)
-        table, lengths = parts.spins(data)
-        total = (table * data[ENERGY_WEIGHTS].unsqueeze(1)).sum()
+        made = {
+            name: data[name].flatten(0, 1) if name in interface.rows else data[name]
+            for name in interface.made
+        }
+        tables = {key: data[key] for key in interface.spins}
+        energy, lengths = parts.spins(tables, made, data[SPINS])
+        total = (energy * data[ENERGY_WEIGHTS].unsqueeze(1)).sum()
         gradients = torch.autograd.grad(
             [total], [data[key] for key in wanted], allow_unused=True
         )
-        return [table.detach(), lengths, *gradients]
+        return [energy.detach(), lengths, *gradients]
 
-    there = [g is not None for g in energies(*examples[0].values())[2:]]
+    inputs_of = []
+    for example in examples:
+        tensors = example.tensors | _run(forward.graph, forward, example.tensors)
+        tensors |= {SPINS: example.spins, ENERGY_WEIGHTS: _energy_weights(example)}
+        inputs_of.append({key: tensors[key] for key in keys})
+    there = [g is not None for g in energies(*inputs_of[0].values())[2:]]
     gradients = [GRADIENT + key for key, yes in zip(wanted, there, strict=True) if yes]
 
     def function(*values: torch.Tensor) -> list[torch.Tensor]:
         return [tensor for tensor in energies(*values) if tensor is not None]
 
-    graph, constants = trace(function, *examples)
+    graph, constants = trace(function, *inputs_of)
     given = [str(node.target) for node in inputs(graph.graph)]
     with_constants(graph, constants)
     return Half(graph, given, [_TERM_ENERGIES, _LENGTHS, *gradients])
+
+
+def _run(
+    graph: Callable[..., Sequence[torch.Tensor]],
+    signature: Half | Signature,
+    tensors: Tensors,
+) -> Tensors:
+    found = graph(*(tensors[name] for name in signature.inputs))
+    return dict(zip(signature.outputs, found, strict=True))
+
+
+def _energy_weights(graph: DenseGraph) -> torch.Tensor:
+    weights = torch.zeros(graph.spins.size(0), dtype=torch.float64)
+    weights[: graph.num_owned] = 1.0
+    return weights
 
 
 def _compiled(half: Half) -> Any:  # noqa: ANN401 - paths, for torch's packager
@@ -278,19 +308,13 @@ class CompiledModel:
         self.header = header
         self.signatures = {n: Signature(**value) for n, value in content.items()}
         self._graphs = {n: load_package(str(path), n).loader for n in self.signatures}
-        self._topology = Topology(
-            type_names=list(header.type_names),
-            magnetic_types=list(header.magnetic_types),
-            cutoffs=torch.tensor(header.cutoffs, dtype=torch.float64),
-            tables=Topology.tables_with(self.signatures["geometry"].inputs)
-            | Topology.tables_with(self.signatures["spins"].inputs),
-            irreps_in={},
-        )
 
-    def _run(self, name: str, data: Tensors) -> Tensors:
-        signature = self.signatures[name]
-        found = self._graphs[name].run([data[key] for key in signature.inputs])
-        return dict(zip(signature.outputs, found, strict=True))
+    def run(self, name: str, tensors: Tensors) -> Tensors:
+        """Outputs of one graph by name."""
+        loader = self._graphs[name]
+        return _run(
+            lambda *inputs: loader.run([*inputs]), self.signatures[name], tensors
+        )
 
     def __call__(
         self,
@@ -303,27 +327,25 @@ class CompiledModel:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """As ``ScriptableModel.forward``."""
         given = Graph(edge_vectors, edge_index, types, magnetic_edges, spins, num_owned)
-        graph = padded(given, self.header)
-        weights = torch.zeros(graph.types.size(0), dtype=torch.float64)
-        weights[:num_owned] = 1.0
-        data = dict(self._topology(dict(zip(_INPUTS, graph, strict=False))))
-        data |= {SPINS: graph.spins, ENERGY_WEIGHTS: weights}
-        data |= self._run("geometry", data)
-        of_spins = self._run("spins", data)
+        graph = dense_graph(given, self.header)
+        data = graph.tensors | {
+            SPINS: graph.spins,
+            ENERGY_WEIGHTS: _energy_weights(graph),
+        }
+        data |= self.run("geometry", data)
+        of_spins = self.run("spins", data)
         for name in self.signatures["backward"].inputs:
-            if name.startswith(GRADIENT):
+            if name.startswith(GRADIENT):  # what the spins do not matter to
                 data[name] = torch.zeros_like(data[name.removeprefix(GRADIENT)])
         data |= of_spins
-        edge_gradient = self._run("backward", data)[EDGE_GRADIENT]
+        edge_gradient = self.run("backward", data)[EDGE_GRADIENT]
         edge_gradient = edge_gradient + of_spins.get(EDGE_GRADIENT, 0.0)
         spin_gradient = of_spins.get(GRADIENT + SPINS, torch.zeros_like(graph.spins))
-        keep = torch.arange(graph.types.size(0))
-        keep = torch.cat([keep[:num_owned], keep[num_owned + FEW_ROWS :]])
         return (
-            of_spins[_TERM_ENERGIES][keep],
-            edge_gradient[: edge_vectors.size(0)],
-            spin_gradient[keep],
-            of_spins[_LENGTHS][keep],
+            of_spins[_TERM_ENERGIES][graph.atoms],
+            edge_gradient.flatten(0, 1)[graph.edges],
+            spin_gradient[graph.atoms],
+            of_spins[_LENGTHS][graph.atoms],
         )
 
 

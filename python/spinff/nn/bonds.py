@@ -19,7 +19,7 @@ from nequip.nn.embedding import PolynomialCutoff
 from spinff import fields
 from spinff.irreps import TIrreps
 from spinff.nn import _keys
-from spinff.nn.contraction import in_slots
+from spinff.nn.contraction import for_entries, in_slots
 from spinff.nn.radial import BesselBasis
 from spinff.nn.terms.exchange import cartesian_basis
 
@@ -146,14 +146,16 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
         pair = data[_keys.TRIANGLE_BOND_KEY]
         leg = data[_keys.TRIANGLE_LEG_KEY]
+        slot = data[_keys.TRIANGLE_SLOT_KEY]
+        table = data[_keys.TRIANGLE_TABLE_KEY]
 
         # === the two sides of each triangle i, j, k ===
         bond = torch.index_select(vectors, 0, edges)  # (M, 3)
         first = torch.index_select(vectors, 0, leg)  # r_ik (T, 3)
-        second = (first - torch.index_select(bond, 0, pair)).to(self._dtype)  # r_jk
-        end = torch.index_select(edge_index[1], 0, edges)
+        second = (first - for_entries(bond, pair, slot, table)).to(self._dtype)  # r_jk
+        end = torch.index_select(edge_index[1], 0, edges).unsqueeze(1)
         cutoff = self.cutoffs[
-            types[torch.index_select(end, 0, pair)],
+            types[for_entries(end, pair, slot, table).view(-1)],
             types[torch.index_select(edge_index[1], 0, leg)],
         ].unsqueeze(-1)
         distance = torch.linalg.vector_norm(second, dim=-1, keepdim=True)
@@ -166,8 +168,6 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         angular = monomials(
             torch.index_select(directions, 0, leg), second / distance, self.has_tensors
         )
-        slot = data[_keys.TRIANGLE_SLOT_KEY]
-        table = data[_keys.TRIANGLE_TABLE_KEY]
         sums = torch.bmm(
             in_slots(weights, slot, table).transpose(1, 2),
             in_slots(angular, slot, table),

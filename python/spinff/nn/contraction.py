@@ -7,9 +7,13 @@ from collections.abc import Sequence
 
 import torch
 from e3nn.util.jit import compile_mode
+from nequip.nn import scatter
 
 from spinff.irreps import AnyIrrep, TIrreps, irrep_list, tensor_product_paths
 from spinff.irreps._spin_space import coupling_coefficients, slices
+
+# Where ``slot`` is empty the entries are the table itself, row by row: compiled
+# networks get them so, and need no index for what belongs together.
 
 
 def in_slots(
@@ -17,8 +21,36 @@ def in_slots(
 ) -> torch.Tensor:
     """Rows (E, dim) as (centres, width, dim) by ``slots``, zero where it is empty."""
     num_centres, width = table.shape
-    padded = rows.new_zeros(num_centres * width, rows.size(1))
-    return padded.index_copy(0, slot, rows).view(num_centres, width, rows.size(1))
+    if slot.size(0) > 0:
+        padded = rows.new_zeros(num_centres * width, rows.size(1))
+        rows = padded.index_copy(0, slot, rows)
+    return rows.view(num_centres, width, rows.size(1))
+
+
+def from_slots(rows: torch.Tensor, slot: torch.Tensor) -> torch.Tensor:
+    """Rows (centres · width, …) of the entries (E, …)."""
+    return torch.index_select(rows, 0, slot) if slot.size(0) > 0 else rows
+
+
+def sum_of_rows(
+    rows: torch.Tensor, row: torch.Tensor, slot: torch.Tensor, table: torch.Tensor
+) -> torch.Tensor:
+    """Sums (centres, u, k) of entries (E, u, k) by their row of the table (E,)."""
+    num_centres, width = table.shape
+    if slot.size(0) > 0:
+        return scatter(rows, row, dim=0, dim_size=num_centres)
+    return rows.view(num_centres, width, rows.size(1), rows.size(2)).sum(1)
+
+
+def for_entries(
+    values: torch.Tensor, row: torch.Tensor, slot: torch.Tensor, table: torch.Tensor
+) -> torch.Tensor:
+    """Values (centres, dim) repeated for the entries (E, dim) of each row."""
+    if slot.size(0) > 0:
+        return torch.index_select(values, 0, row)
+    num_centres, width = table.shape
+    repeated = values.unsqueeze(1).expand(num_centres, width, values.size(1))
+    return repeated.reshape(num_centres * width, values.size(1))
 
 
 @compile_mode("script")
@@ -106,7 +138,7 @@ class EnvironmentContraction(torch.nn.Module):
         product = product.permute(1, 2, 0, 3).reshape(
             num_centres * width, self.channels, self._dim_out
         )
-        return torch.index_select(product, 0, slot)
+        return from_slots(product, slot)
 
 
 def _text(irreps: Sequence[AnyIrrep]) -> str:

@@ -13,11 +13,11 @@ from typing import Any
 
 import torch
 from e3nn.util.jit import compile_mode
-from nequip.nn import ScalarMLPFunction, scatter
+from nequip.nn import ScalarMLPFunction
 
 from spinff.errors import SpinffError
 from spinff.irreps import AnyIrrep, reachable, useful
-from spinff.nn.contraction import EnvironmentContraction
+from spinff.nn.contraction import EnvironmentContraction, sum_of_rows
 
 
 @compile_mode("script")
@@ -126,13 +126,12 @@ class TensorLayers(torch.nn.Module):
             centre_tensors: (centres, channels, dim of ``centre``); any tensor if there
                 are no such irreps.
             centre: (E,) row of each edge's centre.
-            slot: (E,) place of each edge in ``table``.
+            slot: (E,) place of each edge in ``table``; empty: they are the table.
             table: (centres, width) edges of each centre, of ``topology.slots``.
 
         Returns:
             Scalars (E, num_scalars_out) and tensors (E, channels, dim of ``out``).
         """
-        num_centres = table.size(0)
         projection = self.first_projection(embedding)
         scalars = [projection.narrow(-1, 0, self.num_scalar_features)]
         env_weights = projection.narrow(
@@ -141,15 +140,12 @@ class TensorLayers(torch.nn.Module):
         layer = 0
         for contraction, mlp in zip(self.contractions, self.mlps):  # noqa: B905
             # ^ TorchScript knows no strict=
-            environment = self._neighbour_norm * scatter(
-                self.env_weighter(basis, env_weights),
-                centre,
-                dim=0,
-                dim_size=num_centres,
+            environment = self._neighbour_norm * sum_of_rows(
+                self.env_weighter(basis, env_weights), centre, slot, table
             )
             if self._has_centre:
                 environment = torch.cat(
-                    [environment, centre_tensors[:num_centres]], dim=-1
+                    [environment, centre_tensors[: table.size(0)]], dim=-1
                 )
             tensors = contraction(tensors, environment, slot, table)
             scalars.append(tensors[:, :, 0])  # the scalar comes first

@@ -144,22 +144,18 @@ class Topology(GraphModuleMixin, torch.nn.Module):
     ) -> None:
         """Build."""
         super().__init__()
-        self.keys = [key for name in TABLES if name in tables for key in TABLES[name]]
+        self.tables = [name for name in TABLES if name in tables]
         self._edges = "edges" in tables
         self._triangles = "triangles" in tables
         self._sites = "sites" in tables
         self._pairs = "pairs" in tables
-        added = [fields.MAGNETIC_EDGES_KEY, *self.keys]
+        keys = [key for name in self.tables for key in TABLES[name]]
+        added = [fields.MAGNETIC_EDGES_KEY, *keys]
         self._init_irreps(irreps_in=irreps_in, irreps_out=dict.fromkeys(added, None))
         self.register_buffer(
             "is_magnetic", torch.tensor([name in magnetic_types for name in type_names])
         )
         self.register_buffer("cutoffs", cutoffs.to(torch.float64))
-
-    @staticmethod
-    def tables_with(keys: Collection[str]) -> set[str]:
-        """Names of the tables that these tensors belong to."""
-        return {name for name, parts in TABLES.items() if {*parts} & {*keys}}
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add MAGNETIC_EDGES (M,), ascending indices into the edges, and the tables."""
