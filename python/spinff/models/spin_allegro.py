@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from allegro.nn import ProductTypeEmbedding, TwoBodySphericalHarmonicTensorEmbed
-from e3nn import o3
+from allegro.nn import ProductTypeEmbedding
 from nequip.data import AtomicDataDict
 from nequip.model import model_builder
 from nequip.nn import ForceStressOutput, ScalarMLP
@@ -20,6 +19,7 @@ from nequip.nn.embedding.utils import cutoff_partialdict_to_tensor
 from spinff.irreps import TIrrep, TIrreps
 from spinff.models.assembly import Geometry, SpinHamiltonian, assemble, moment_inputs
 from spinff.nn import AllegroLayers, BondEnvironment
+from spinff.nn.allegro import EdgeTensors
 from spinff.nn.radial import RadialEncoding
 
 
@@ -249,8 +249,8 @@ def _allegro(
         irreps_in=type_embed.irreps_out,
         **mlp,
     )
-    tensor_embed = TwoBodySphericalHarmonicTensorEmbed(
-        irreps_edge_sh=repr(o3.Irreps.spherical_harmonics(l_max)),
+    tensor_embed = EdgeTensors(
+        l_max=l_max,
         num_tensor_features=num_tensor_features,
         irreps_in=scalar_embed.irreps_out,
     )

@@ -3,19 +3,66 @@
 The same as nequip-allegro's module, with a contraction that is faster on a CPU.
 """
 
-from __future__ import annotations
-
+# no postponed annotations: TorchScript reads those of buffers as they stand
 from typing import Any
 
 import torch
-from e3nn.o3 import Irreps
+from e3nn.o3 import Irreps, SphericalHarmonics
 from e3nn.util.jit import compile_mode
 from nequip.data import AtomicDataDict
-from nequip.nn import GraphModuleMixin
+from nequip.nn import GraphModuleMixin, ScalarMLPFunction
 
 from spinff.irreps import AnyIrrep, TIrrep, TIrreps
 from spinff.nn import _keys
-from spinff.nn.tensor_layers import TensorLayers
+from spinff.nn.tensor_layers import ChannelWeights, TensorLayers
+
+
+@compile_mode("script")
+class EdgeTensors(GraphModuleMixin, torch.nn.Module):
+    """Spherical harmonics of the edges, and channels of them with weights.
+
+    The same as nequip-allegro's module, by ``ChannelWeights``.
+
+    Args:
+        l_max: highest degree.
+        num_tensor_features: channels.
+        irreps_in: of the module before.
+    """
+
+    def __init__(
+        self, *, l_max: int, num_tensor_features: int, irreps_in: dict[str, Irreps]
+    ) -> None:
+        """Build."""
+        super().__init__()
+        harmonics = Irreps.spherical_harmonics(l_max)
+        self._init_irreps(
+            irreps_in=irreps_in,
+            required_irreps_in=[AtomicDataDict.EDGE_EMBEDDING_KEY],
+            irreps_out={
+                AtomicDataDict.EDGE_ATTRS_KEY: harmonics,
+                AtomicDataDict.EDGE_FEATURES_KEY: harmonics,
+            },
+        )
+        self._dtype = torch.get_default_dtype()
+        self.harmonics = SphericalHarmonics(
+            harmonics, normalize=True, normalization="component"
+        )
+        irreps = [TIrrep(ir.l, ir.p) for _, ir in harmonics]
+        self.channels = ChannelWeights(irreps, num_tensor_features)
+        self.weights = ScalarMLPFunction(
+            input_dim=self.irreps_in[AtomicDataDict.EDGE_EMBEDDING_KEY].num_irreps,
+            output_dim=self.channels.num_weights,
+        )
+
+    def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
+        """Add EDGE_ATTRS (E, dim) and EDGE_FEATURES (E, channels, dim)."""
+        vectors = data[AtomicDataDict.EDGE_VECTORS_KEY]
+        harmonics = self.harmonics(vectors).to(self._dtype)
+        data[AtomicDataDict.EDGE_ATTRS_KEY] = harmonics
+        data[AtomicDataDict.EDGE_FEATURES_KEY] = self.channels(
+            harmonics, self.weights(data[AtomicDataDict.EDGE_EMBEDDING_KEY])
+        )
+        return data
 
 
 @compile_mode("script")

@@ -22,9 +22,11 @@ from spinff.nn.contraction import EnvironmentContraction, sum_of_rows
 
 @compile_mode("script")
 class ChannelWeights(torch.nn.Module):
-    """Channels from one tensor: out[e, u, k] = w[e, u, irrep(k)] · x[e, k]."""
+    """Channels from one tensor: out[e, u, k] = w[e, u, irrep(k)] · x[e, k].
 
-    component_to_irrep: torch.Tensor
+    Block by block: an index that repeats weights, or its derivative, takes a compiler
+    five times as long.
+    """
 
     def __init__(self, irreps: Sequence[AnyIrrep], channels: int) -> None:
         """Prepare for features of multiplicity one of ``irreps``."""
@@ -32,13 +34,18 @@ class ChannelWeights(torch.nn.Module):
         self.channels = channels
         self.num_irreps = len(irreps)
         self.num_weights = channels * len(irreps)
-        owner = [n for n, ir in enumerate(irreps) for _ in range(ir.dim)]
-        self.register_buffer("component_to_irrep", torch.tensor(owner))
+        self.dims = [ir.dim for ir in irreps]
 
     def forward(self, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """x (E, dim), weights (E, num_weights) -> (E, channels, dim)."""
         weights = weights.view(-1, self.channels, self.num_irreps)
-        return x.unsqueeze(1) * torch.index_select(weights, 2, self.component_to_irrep)
+        x = x.unsqueeze(1)
+        blocks = []
+        first = 0
+        for n, dim in enumerate(self.dims):
+            blocks.append(x.narrow(2, first, dim) * weights.narrow(2, n, 1))
+            first += dim
+        return torch.cat(blocks, dim=2)
 
 
 @compile_mode("script")
