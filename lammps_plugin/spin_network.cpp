@@ -78,6 +78,7 @@ SpinNetwork::SpinNetwork(LAMMPS *lmp, const std::string &who, const std::string 
         }
         device = spinff::device_of_rank(device_request, rank_on_node, gpus, who);
         threads = spinff::limit_threads(ranks_on_node);
+        spinff::keep_memory();
         model = spinff::load_model(path, device, who);
         energy = spinff::make_spin_energy(*model);
     });

@@ -13,7 +13,7 @@
 #include <torch/version.h>
 
 #include "json.hpp"
-#include "spinff/topology.hpp"
+#include "spinff/dense_graph.hpp"
 #include "torch_tools.hpp"
 
 namespace spinff {
@@ -23,6 +23,7 @@ namespace {
 using Tensors = std::map<std::string, at::Tensor>;
 
 const std::string gradient_of = "gradient_";
+const std::string edge_gradient_name = gradient_of + "edge_vectors";
 
 /// Names of what goes into a graph and comes out of it, in order.
 struct Signature {
@@ -60,6 +61,8 @@ class AotInductorModel final : public Model {
                         ", expected cpu; give pair_style the words device cpu, or deploy the model "
                         "with --format torchscript");
         }
+        const auto &inputs = content.at("geometry").at("inputs");
+        reads_triangles = std::find(inputs.begin(), inputs.end(), "triangle_leg") != inputs.end();
         for (const char *name : {"geometry", "spins", "backward"}) {
             signatures[name] = {content.at(name).at("inputs"), content.at(name).at("outputs")};
             guarded(this->who, [&] {
@@ -73,98 +76,73 @@ class AotInductorModel final : public Model {
 
     void couplings(const Graph &graph, Couplings &result) override {
         set_geometry(graph);
-        const auto n = padded.num_atoms();
-        const auto m = padded.num_magnetic();
-        const auto pairs = static_cast<std::int64_t>(graph.magnetic_edges.size());
-        const auto owned = static_cast<std::int64_t>(padded.num_owned);
-        const auto copy = [&](const char *name, at::IntArrayRef shape, std::int64_t rows,
-                              std::vector<double> &values) {
-            const auto found = tensors.find(name);
-            const auto tensor = found == tensors.end() ? at::zeros(shape, at::kDouble)
-                                                       : found->second; // a term it lacks is 0
-            take(tensor, name, shape, rows, values, who);
-        };
-        copy("atomic_energy", {n, 1}, owned, result.atom_energy);
-        copy("exchange", {m, 3, 3}, pairs, result.exchange);
-        copy("biquadratic", {m, 1}, pairs, result.biquadratic);
-        copy("anisotropy", {n, 3, 3}, owned, result.anisotropy);
+        take_rows("atomic_energy", {dense.num_atoms(), 1}, owned(), result.atom_energy);
+        take_rows("anisotropy", {dense.num_atoms(), 3, 3}, owned(), result.anisotropy);
+        take_pairs("exchange", {dense.num_magnetic, dense.magnetic_width, 3, 3}, result.exchange);
+        take_pairs("biquadratic", {dense.num_magnetic, dense.magnetic_width, 1},
+                   result.biquadratic);
     }
 
     void backward(const CouplingWeights &weights, std::vector<double> &edge_gradient) override {
-        const auto n = padded.num_atoms();
-        const auto m = padded.num_magnetic();
-        const auto add = [&](const char *name, const std::vector<double> &values,
-                             at::IntArrayRef shape) {
-            if (tensors.count(name) == 0) {
-                return;
-            }
-            auto gradient = at::zeros(shape, at::kDouble); // of the added rows and of ghosts: 0
-            std::copy(values.begin(), values.end(), gradient.mutable_data_ptr<double>());
-            tensors[gradient_of + name] = gradient;
-        };
-        add("atomic_energy", std::vector<double>(padded.num_owned, 1.0), {n, 1});
-        add("exchange", weights.exchange, {m, 3, 3});
-        add("biquadratic", weights.biquadratic, {m, 1});
-        add("anisotropy", weights.anisotropy, {n, 3, 3});
+        const std::int64_t n = dense.num_atoms();
+        const std::vector<double> ones(owned(), 1.0);
+        give("atomic_energy", {n, 1}, ones, nullptr);
+        give("anisotropy", {n, 3, 3}, weights.anisotropy, nullptr);
+        give("exchange", {dense.num_magnetic, dense.magnetic_width, 3, 3}, weights.exchange,
+             &dense.pair_place);
+        give("biquadratic", {dense.num_magnetic, dense.magnetic_width, 1}, weights.biquadratic,
+             &dense.pair_place);
         run("backward");
-        take_edge_gradient(tensors.at(gradient_of + "edge_vectors"), edge_gradient);
+        take_edge_gradient(tensors.at(edge_gradient_name), edge_gradient);
     }
 
     void set_geometry(const Graph &graph) override {
         tensors.clear(); // what is kept of two geometries at a time would double the memory
-        num_given_edges = static_cast<std::int64_t>(graph.edge_index.size() / 2);
-        padded = PaddedGraph(graph, header_);
-        const auto reads = [&](const std::string &name) {
-            const auto &inputs = signatures.at("geometry").inputs;
-            return std::find(inputs.begin(), inputs.end(), name) != inputs.end();
-        };
-        topology = make_topology(padded.view(), header_, reads("triangle_table"));
-        for (const auto &[name, table] : topology) {
-            tensors[name] = whole(table.values, table.shape);
-        }
-        tensors["edge_vectors"] = whole(padded.edge_vectors, {padded.num_edges(), 3});
-        tensors["edge_index"] = whole(padded.edge_index, {2, padded.num_edges()});
-        tensors["atom_types"] = whole(padded.types, {padded.num_atoms()});
-        tensors["magnetic_edges"] = whole(padded.magnetic_edges, {padded.num_magnetic()});
-        energy_weights.assign(padded.num_atoms(), 0.0);
-        std::fill_n(energy_weights.begin(), padded.num_owned, 1.0);
-        tensors["energy_weights"] = whole(energy_weights, {padded.num_atoms()});
+        dense.set(graph, header_, reads_triangles);
+        const std::int64_t c = dense.num_centres;
+        const std::int64_t w = dense.width;
+        const std::int64_t a = dense.num_magnetic;
+        const std::int64_t p = dense.magnetic_width;
+        const auto atoms = static_cast<std::int64_t>(dense.magnetic_atoms.size());
+        tensors["edge_vectors"] = whole(dense.edge_vectors, {c, w, 3});
+        tensors["edge_index"] = whole(dense.edge_index, {2, c, w});
+        tensors["atom_types"] = whole(dense.types, {dense.num_atoms()});
+        tensors["magnetic_edges"] = whole(dense.magnetic_edges, {a, p});
+        tensors["triangle_leg"] = whole(dense.triangle_leg, {a, p, dense.triangle_width});
+        tensors["magnetic_atoms"] = whole(dense.magnetic_atoms, {atoms});
+        energy_weights.assign(dense.num_atoms(), 0.0);
+        std::fill_n(energy_weights.begin(), owned(), 1.0);
+        tensors["energy_weights"] = whole(energy_weights, {dense.num_atoms()});
         run("geometry");
     }
 
     void evaluate(std::span<const double> given, bool with_edges, Evaluation &result) override {
-        const auto n = padded.num_atoms();
-        const auto owned = static_cast<std::int64_t>(padded.num_owned);
-        spins.assign(given.begin(), given.begin() + 3 * owned);
+        const std::int64_t n = dense.num_atoms();
+        spins.assign(given.begin(), given.begin() + 3 * owned());
         for (std::int64_t k = 0; k < num_added_atoms; ++k) {
             spins.insert(spins.end(), {0.0, 0.0, 1.0});
         }
-        spins.insert(spins.end(), given.begin() + 3 * owned, given.end());
+        spins.insert(spins.end(), given.begin() + 3 * owned(), given.end());
         tensors["spins"] = whole(spins, {n, 3});
         run("spins");
         const auto terms = static_cast<std::int64_t>(header_.terms.size());
-        take(tensors.at("term_energies"), "term_energies", {n, terms}, owned, result.term_energies,
-             who);
-        take(tensors.at("moment_lengths"), "moment_lengths", {n}, owned, result.moment_lengths,
-             who);
+        take_rows("term_energies", {n, terms}, owned(), result.term_energies);
+        take_rows("moment_lengths", {n}, owned(), result.moment_lengths);
         take_spin_gradient(given.size() / 3, result.spin_gradient);
         if (!with_edges) {
             return;
         }
-        // gradients of the spins' graph, of the rest, and what depends on the edges without it
-        at::Tensor direct;
-        if (signatures.at("spins").outputs.end() != find_output("spins", "edge_vectors")) {
-            direct = tensors.at(gradient_of + "edge_vectors");
+        at::Tensor direct; // what the terms of the spins themselves read of the edges
+        if (gives("spins", edge_gradient_name)) {
+            direct = tensors.at(edge_gradient_name);
         }
         for (const auto &name : signatures.at("backward").inputs) {
-            if (name.rfind(gradient_of, 0) == 0 &&
-                find_output("spins", name.substr(gradient_of.size())) ==
-                    signatures.at("spins").outputs.end()) {
+            if (name.rfind(gradient_of, 0) == 0 && !gives("spins", name)) {
                 tensors[name] = at::zeros_like(tensors.at(name.substr(gradient_of.size())));
             }
         }
         run("backward");
-        const auto network = tensors.at(gradient_of + "edge_vectors");
+        const auto network = tensors.at(edge_gradient_name);
         take_edge_gradient(direct.defined() ? network + direct : network, result.edge_gradient);
     }
 
@@ -204,11 +182,12 @@ class AotInductorModel final : public Model {
         }
     }
 
-    std::vector<std::string>::const_iterator find_output(const char *graph,
-                                                         const std::string &name) const {
+    bool gives(const char *graph, const std::string &name) const {
         const auto &outputs = signatures.at(graph).outputs;
-        return std::find(outputs.begin(), outputs.end(), gradient_of + name);
+        return std::find(outputs.begin(), outputs.end(), name) != outputs.end();
     }
+
+    std::int64_t owned() const { return dense.num_owned; }
 
     /// Runs a graph on the tensors of its inputs' names, and keeps those it returns by theirs.
     void run(const char *name) {
@@ -235,39 +214,78 @@ class AotInductorModel final : public Model {
         return at::from_blob(values.data(), shape,
                              std::is_same_v<T, double> ? at::kDouble : at::kLong);
     }
-    template <typename T>
-    static at::Tensor whole(const std::vector<T> &values, at::IntArrayRef shape) {
-        return whole(const_cast<std::vector<T> &>(values), shape);
+    /// The first rows of an output; zeros of a term that the model lacks.
+    void take_rows(const char *name, at::IntArrayRef shape, std::int64_t rows,
+                   std::vector<double> &values) const {
+        const auto found = tensors.find(name);
+        take(found == tensors.end() ? at::zeros(shape, at::kDouble) : found->second, name, shape,
+             rows, values, who);
     }
 
-    void take_edge_gradient(const at::Tensor &gradient, std::vector<double> &values) const {
-        take(gradient, "edge_gradient", {padded.num_edges(), 3}, num_given_edges, values, who);
+    /// The rows of the magnetic edges given.
+    void take_pairs(const char *name, at::IntArrayRef shape, std::vector<double> &values) {
+        take_rows(name, shape, shape[0], scratch);
+        const auto size = static_cast<std::int64_t>(scratch.size()) / (shape[0] * shape[1]);
+        gather(dense.pair_place, size, values);
+    }
+
+    /// Rows of `size` numbers from `scratch`.
+    void gather(const std::vector<std::int64_t> &places, std::int64_t size,
+                std::vector<double> &values) const {
+        values.resize(places.size() * size);
+        for (std::size_t row = 0; row < places.size(); ++row) {
+            std::copy_n(&scratch[places[row] * size], size, &values[row * size]);
+        }
+    }
+
+    /// The gradient with respect to an output: rows in order or in their places, 0 elsewhere.
+    void give(const std::string &name, at::IntArrayRef shape, const std::vector<double> &values,
+              const std::vector<std::int64_t> *places) {
+        if (tensors.count(name) == 0) {
+            return;
+        }
+        auto gradient = at::zeros(shape, at::kDouble);
+        auto *to = gradient.mutable_data_ptr<double>();
+        if (places == nullptr) {
+            std::copy(values.begin(), values.end(), to);
+        } else {
+            const std::size_t size = gradient.numel() / (shape[0] * shape[1]);
+            for (std::size_t row = 0; row < places->size(); ++row) {
+                std::copy_n(&values[row * size], size, to + (*places)[row] * size);
+            }
+        }
+        tensors[gradient_of + name] = gradient;
+    }
+
+    void take_edge_gradient(const at::Tensor &gradient, std::vector<double> &values) {
+        take(gradient, "edge_gradient", {dense.num_centres, dense.width, 3}, dense.num_centres,
+             scratch, who);
+        gather(dense.place, 3, values);
     }
 
     /// Without the rows of the added atoms.
-    void take_spin_gradient(std::size_t num_given, std::vector<double> &values) const {
+    void take_spin_gradient(std::size_t num_given, std::vector<double> &values) {
         values.assign(3 * num_given, 0.0);
         const auto found = tensors.find(gradient_of + "spins");
         if (found == tensors.end()) { // no term sees the spins
             return;
         }
-        std::vector<double> all;
-        take(found->second, "spin_gradient", {padded.num_atoms(), 3}, padded.num_atoms(), all, who);
-        const auto owned = static_cast<std::ptrdiff_t>(3 * padded.num_owned);
-        std::copy(all.begin(), all.begin() + owned, values.begin());
-        std::copy(all.begin() + owned + 3 * num_added_atoms, all.end(), values.begin() + owned);
+        take(found->second, "spin_gradient", {dense.num_atoms(), 3}, dense.num_atoms(), scratch,
+             who);
+        const auto end = scratch.begin() + 3 * owned();
+        std::copy(scratch.begin(), end, values.begin());
+        std::copy(end + 3 * num_added_atoms, scratch.end(), values.begin() + 3 * owned());
     }
 
     ModelHeader header_;
     std::string who;
     at::Device device;
     std::map<std::string, Signature> signatures;
+    bool reads_triangles = false;
     std::map<std::string, std::unique_ptr<torch::inductor::AOTIModelPackageLoader>> graphs;
     // Of the last geometry; `tensors` refers to the vectors.
-    PaddedGraph padded;
-    std::map<std::string, IntegerTable> topology;
-    std::vector<double> energy_weights, spins;
-    std::int64_t num_given_edges = 0;
+    DenseGraph dense;
+    std::vector<double> energy_weights, spins, scratch;
     Tensors tensors;
 };
 

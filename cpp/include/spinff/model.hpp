@@ -77,6 +77,9 @@ Gpus available_gpus();
 /// other's way; OMP_NUM_THREADS, where set, is obeyed. Returns the number in use.
 int limit_threads(int ranks_on_node);
 
+/// Tells the allocator of the process to keep the memory of tensors for the next step.
+void keep_memory();
+
 /// Loads a deployed model; throws Error with a sentence that begins with `who` and names the file.
 std::unique_ptr<Model> load_model(const std::string &path, const std::string &device,
                                   const std::string &who);
