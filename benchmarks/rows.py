@@ -18,15 +18,19 @@ class Result:
     value: float
     """The worst of the cases."""
     bar: float | None
-    """Largest value that is good enough; None for a row that is reported only."""
+    """Value that is just good enough; None for a row that is reported only."""
     cores: int
     cases: list[dict[str, Any]] = field(default_factory=list)
     """The single measurements."""
+    at_least: bool = False
+    """Whether larger values are better: the bar is the smallest that is good enough."""
 
     @property
     def holds(self) -> bool | None:
-        """Whether the value is within the bar."""
-        return None if self.bar is None else self.value <= self.bar
+        """Whether the value is on the good side of the bar; a NaN is on neither."""
+        if self.bar is None:
+            return None
+        return self.value >= self.bar if self.at_least else self.value <= self.bar
 
     def write(self, name: str, command: str) -> None:
         """Writes ``benchmarks/results/NAME.json``."""

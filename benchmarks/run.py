@@ -2,8 +2,8 @@
 
     python benchmarks/run.py [ROW ...] [--ranks N] [--length FACTOR]
 
-A file has what, value, bar, holds, cores, command and the single cases. `make benchmark
-ROWS="..."` calls this.
+A file has what, value, bar, at_least, holds, cores, command and the single cases. `make
+benchmark ROWS="..."` calls this.
 """
 
 import argparse
@@ -51,7 +51,9 @@ def main() -> None:
             command += f" --length {options.length:g}"
         result.write(name, command)
         verdict = {None: "no bar", True: "holds", False: "DOES NOT HOLD"}[result.holds]
-        print(f"{name}: {result.value:.4g}, bar {result.bar}: {verdict}", flush=True)
+        side = "at least" if result.at_least else "at most"
+        bar = f"{side} {result.bar}" if result.bar is not None else "none"
+        print(f"{name}: {result.value:.4g}, bar {bar}: {verdict}", flush=True)
 
 
 if __name__ == "__main__":
