@@ -13,7 +13,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
-import frozen_lattice  # noqa: E402 - they import from the folder added above
+import force_call  # noqa: E402 - they import from the folder added above
+import frozen_lattice  # noqa: E402
 import molecular_dynamics  # noqa: E402
 import monte_carlo  # noqa: E402
 import one_pass  # noqa: E402
@@ -22,6 +23,7 @@ import thermodynamics  # noqa: E402
 from rows import Options, Row  # noqa: E402
 
 ROWS: dict[str, Row] = {
+    **force_call.ROWS,
     **frozen_lattice.ROWS,
     **molecular_dynamics.ROWS,
     **monte_carlo.ROWS,
