@@ -13,7 +13,8 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
-import force_call  # noqa: E402 - they import from the folder added above
+import deepspin  # noqa: E402 - they import from the folder added above
+import force_call  # noqa: E402
 import frozen_lattice  # noqa: E402
 import molecular_dynamics  # noqa: E402
 import monte_carlo  # noqa: E402
@@ -23,6 +24,7 @@ import thermodynamics  # noqa: E402
 from rows import Options, Row  # noqa: E402
 
 ROWS: dict[str, Row] = {
+    **deepspin.ROWS,
     **force_call.ROWS,
     **frozen_lattice.ROWS,
     **molecular_dynamics.ROWS,
