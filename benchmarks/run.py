@@ -19,6 +19,7 @@ import frozen_lattice  # noqa: E402
 import molecular_dynamics  # noqa: E402
 import monte_carlo  # noqa: E402
 import one_pass  # noqa: E402
+import plain_allegro  # noqa: E402
 import rank_invariance  # noqa: E402
 import thermodynamics  # noqa: E402
 from rows import Options, Row  # noqa: E402
@@ -30,6 +31,7 @@ ROWS: dict[str, Row] = {
     **molecular_dynamics.ROWS,
     **monte_carlo.ROWS,
     **one_pass.ROWS,
+    **plain_allegro.ROWS,
     **rank_invariance.ROWS,
     **thermodynamics.ROWS,
 }
