@@ -33,7 +33,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -269,8 +268,6 @@ def deepspin(options: Options) -> Result:
     """Whole steps of ours over force calls of theirs; the bare calls beside them."""
     deepmd = DeePMD()
     system = nickel_oxide()
-    if "NIO_MODEL" in os.environ:
-        system = replace(system, model=Path(os.environ["NIO_MODEL"]).absolute())
     steps = {name: max(1, round(options.length * n)) for name, n in STEPS.items()}
     speeds: dict[str, list[float]] = {"step": [], "call": [], "deepspin": []}
     with tempfile.TemporaryDirectory() as name, cores_for_all_ranks():

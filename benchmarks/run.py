@@ -16,11 +16,13 @@ sys.path.insert(0, str(REPOSITORY / "tests"))
 import deepspin  # noqa: E402 - they import from the folder added above
 import force_call  # noqa: E402
 import frozen_lattice  # noqa: E402
+import memory  # noqa: E402
 import molecular_dynamics  # noqa: E402
 import monte_carlo  # noqa: E402
 import one_pass  # noqa: E402
 import plain_allegro  # noqa: E402
 import rank_invariance  # noqa: E402
+import scaling  # noqa: E402
 import thermodynamics  # noqa: E402
 from rows import Options, Row  # noqa: E402
 
@@ -28,11 +30,13 @@ ROWS: dict[str, Row] = {
     **deepspin.ROWS,
     **force_call.ROWS,
     **frozen_lattice.ROWS,
+    **memory.ROWS,
     **molecular_dynamics.ROWS,
     **monte_carlo.ROWS,
     **one_pass.ROWS,
     **plain_allegro.ROWS,
     **rank_invariance.ROWS,
+    **scaling.ROWS,
     **thermodynamics.ROWS,
 }
 
