@@ -20,6 +20,7 @@ import memory  # noqa: E402
 import molecular_dynamics  # noqa: E402
 import monte_carlo  # noqa: E402
 import one_pass  # noqa: E402
+import own_code  # noqa: E402
 import plain_allegro  # noqa: E402
 import rank_invariance  # noqa: E402
 import scaling  # noqa: E402
@@ -34,6 +35,7 @@ ROWS: dict[str, Row] = {
     **molecular_dynamics.ROWS,
     **monte_carlo.ROWS,
     **one_pass.ROWS,
+    **own_code.ROWS,
     **plain_allegro.ROWS,
     **rank_invariance.ROWS,
     **scaling.ROWS,
