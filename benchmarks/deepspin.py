@@ -16,7 +16,7 @@ on atoms with a moment. Our potential has moments of fixed length, so that a par
 the moment is no output of it: in the whole vector it counts as zero.
 
 DEEPSPIN_PYTHON is the Python of an environment of its own, DEEPSPIN_MODEL a frozen
-model; without that the row trains one for 1000 steps (about 10 minutes on a free core).
+model; without that the row trains one for 1000 steps (a quarter of an hour on a core).
 NIO_MODEL is ours, by default the one in potentials/.
 
     python3.11 -m venv deepmd
