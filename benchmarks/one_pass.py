@@ -6,6 +6,7 @@ network is evaluated with the same spins, which stay as they are. Atoms are tied
 their sites, because the question is time, and the cri3 network is not trained.
 """
 
+import os
 import re
 import subprocess
 import sys
@@ -79,15 +80,17 @@ def spinff(*arguments: object) -> None:
         sys.exit(f"one_pass.py: {' '.join(map(str, command))}: {done.stderr[-2000:]}")
 
 
-def nickel_oxide() -> System:
-    """The potential in ``potentials/`` on 256 atoms."""
-    model = REPOSITORY / "potentials" / "NiO" / "NiO.pth"
-    atoms = bulk("NiO", "rocksalt", a=4.186, cubic=True).repeat((4, 4, 2))
+def nickel_oxide(cells: tuple[int, int, int] = (4, 4, 2)) -> System:
+    """The potential in ``potentials/``, or that of NIO_MODEL, on cells of 8 atoms."""
+    default = REPOSITORY / "potentials" / "NiO" / "NiO.pth"
+    model = Path(os.environ.get("NIO_MODEL", default)).absolute()
+    atoms = bulk("NiO", "rocksalt", a=4.186, cubic=True).repeat(cells)
     plane = np.rint(atoms.positions.sum(axis=1) / 4.186).astype(int)
     sign = np.where(plane % 2 == 0, 1.0, -1.0) * (atoms.symbols == "Ni")
     moment = read_header(model).moments["Ni"]
     atoms.set_initial_magnetic_moments(moment * sign[:, None] * np.array([0, 0, 1]))
-    return System("NiO, 256 atoms, exchange,biquadratic", model, atoms, ("Ni", "O"))
+    name = f"NiO, {len(atoms)} atoms, exchange,biquadratic"
+    return System(name, model, atoms, ("Ni", "O"))
 
 
 def chromium_iodide(folder: Path, terms: str) -> System:

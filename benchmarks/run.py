@@ -2,8 +2,8 @@
 
     python benchmarks/run.py [ROW ...] [--ranks N] [--length FACTOR]
 
-A file has what, value, bar, holds, cores, command and the single cases. `make benchmark
-ROWS="..."` calls this.
+A file has what, value, bar, at_least, holds, cores, command and the single cases. `make
+benchmark ROWS="..."` calls this.
 """
 
 import argparse
@@ -13,20 +13,32 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
-import frozen_lattice  # noqa: E402 - they import from the folder added above
+import deepspin  # noqa: E402 - they import from the folder added above
+import force_call  # noqa: E402
+import frozen_lattice  # noqa: E402
+import memory  # noqa: E402
 import molecular_dynamics  # noqa: E402
 import monte_carlo  # noqa: E402
 import one_pass  # noqa: E402
+import own_code  # noqa: E402
+import plain_allegro  # noqa: E402
 import rank_invariance  # noqa: E402
+import scaling  # noqa: E402
 import thermodynamics  # noqa: E402
 from rows import Options, Row  # noqa: E402
 
 ROWS: dict[str, Row] = {
+    **deepspin.ROWS,
+    **force_call.ROWS,
     **frozen_lattice.ROWS,
+    **memory.ROWS,
     **molecular_dynamics.ROWS,
     **monte_carlo.ROWS,
     **one_pass.ROWS,
+    **own_code.ROWS,
+    **plain_allegro.ROWS,
     **rank_invariance.ROWS,
+    **scaling.ROWS,
     **thermodynamics.ROWS,
 }
 
@@ -51,7 +63,9 @@ def main() -> None:
             command += f" --length {options.length:g}"
         result.write(name, command)
         verdict = {None: "no bar", True: "holds", False: "DOES NOT HOLD"}[result.holds]
-        print(f"{name}: {result.value:.4g}, bar {result.bar}: {verdict}", flush=True)
+        side = "at least" if result.at_least else "at most"
+        bar = f"{side} {result.bar}" if result.bar is not None else "none"
+        print(f"{name}: {result.value:.4g}, bar {bar}: {verdict}", flush=True)
 
 
 if __name__ == "__main__":
