@@ -62,7 +62,6 @@ def trace(
         for name, tensor in example.items()
     ]
     exported = torch.export.export(traced, tuple(tensors), dynamic_shapes=shapes)
-    exported = exported.run_decompositions({})
     graph = exported.graph_module
     values = {**exported.state_dict, **exported.constants}
     given = iter(example)
