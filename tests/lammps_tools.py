@@ -23,6 +23,7 @@ from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
 from spinff import _core
+from spinff.export import load_model
 from spinff.header import read_header
 from spinff.lammps import plugin_directory
 
@@ -268,7 +269,7 @@ class DeployedModel:
 
     def __init__(self, path: Path, atoms: Atoms) -> None:
         self.header = read_header(path)
-        self._script = torch.jit.load(str(path))
+        self._script = load_model(path).module
         names = self.header.type_names
         types = np.array([names.index(s) for s in atoms.get_chemical_symbols()])
         i, j, vectors, r = neighbor_list("ijDd", atoms, self.header.r_max)

@@ -161,7 +161,7 @@ newton on
 read_data structure.data
 {extra}
 pair_style spin/allegro
-pair_coeff * * model.pth Ni O
+pair_coeff * * {model} Ni O
 timestep 0.001
 compute atom_energy all pe/atom
 compute atom_stress all stress/atom NULL
@@ -180,10 +180,15 @@ run 0
 
 
 def run_structure(
-    atoms: Atoms, tmp_path: Path, nranks: int, processors: str = "", extra: str = ""
+    atoms: Atoms,
+    tmp_path: Path,
+    nranks: int,
+    processors: str = "",
+    extra: str = "",
+    model: str = "model.pth",
 ) -> LammpsRun:
     write_data(atoms, tmp_path / "structure.data", TYPES)
-    text = INPUT.format(processors=processors, extra=extra)
+    text = INPUT.format(processors=processors, extra=extra, model=model)
     return run_lmp(text, nranks, tmp_path)
 
 
@@ -275,7 +280,7 @@ def assert_agreement(
 ) -> None:
     """LAMMPS gives what Python gives, on a number of ranks."""
     expected = evaluate(path, atoms)
-    run = run_structure(atoms, path.parent, nranks, PROCESSORS[name])
+    run = run_structure(atoms, path.parent, nranks, PROCESSORS[name], model=path.name)
     for quantity, deviation in expected.deviation(result_of(run)).items():
         assert deviation < tolerance, quantity
 
@@ -357,7 +362,9 @@ def test_a_moment_of_0_has_any_direction(tmp_path: Path) -> None:
     text = file.read_text()
     assert " 0 0 1 0\n" in text
     file.write_text(text.replace(" 0 0 1 0\n", " 0 0 0 0\n"))
-    got = result_of(run_lmp(INPUT.format(processors="", extra=""), 2, tmp_path))
+    got = result_of(
+        run_lmp(INPUT.format(processors="", extra="", model="model.pth"), 2, tmp_path)
+    )
     for quantity, deviation in expected.deviation(got).items():
         assert deviation < 1e-12, quantity
 
@@ -375,7 +382,7 @@ def test_spins_turn_while_the_lattice_rests(tmp_path: Path) -> None:
     atoms = nickel_oxide()
     before = evaluate(tmp_path / "model.pth", atoms)
     write_data(atoms, tmp_path / "structure.data", TYPES)
-    text = INPUT.format(processors="", extra="").replace(
+    text = INPUT.format(processors="", extra="", model="model.pth").replace(
         "run 0", "min_style spin\nmin_modify discrete_factor 10.0\nminimize 0 0 3 100"
     )
     run = run_lmp(text, 2, tmp_path)
@@ -391,7 +398,9 @@ def test_a_run_of_spins_alone_writes_the_forces_it_would_have(tmp_path: Path) ->
     """Forces that nobody reads are not computed; another fix might read them."""
     save_model(tmp_path / "model.pth")
     write_data(nickel_oxide(), tmp_path / "structure.data", TYPES)
-    text = INPUT.format(processors="", extra="").replace("thermo 1\n", "thermo 10\n")
+    text = INPUT.format(processors="", extra="", model="model.pth").replace(
+        "thermo 1\n", "thermo 10\n"
+    )
     text = text.replace("all custom 1 dump", "all custom 4 dump")
     text = text.replace("run 0", "fix spins all spin/sib alpha 0.1\n{}run 11")
     lazy = run_lmp(text.format(""), 2, tmp_path)
@@ -415,7 +424,9 @@ def test_type_that_the_model_does_not_see(hybrid: bool, tmp_path: Path) -> None:
     without = evaluate(tmp_path / "model.pth", atoms)
     helium = Atoms("He2", positions=atoms.positions[:2] + 0.6)
     write_data(atoms + helium, tmp_path / "structure.data", (*TYPES, "He"))
-    text = INPUT.format(processors="", extra="").replace("Ni O\n", "Ni O NULL\n")
+    text = INPUT.format(processors="", extra="", model="model.pth").replace(
+        "Ni O\n", "Ni O NULL\n"
+    )
     if hybrid:
         text = text.replace("pair_style ", "pair_style hybrid/overlay zero 3.0 ")
         text = text.replace("* * model.pth", "* * spin/allegro model.pth")
@@ -439,7 +450,10 @@ def test_restart_needs_the_pair_commands_again(tmp_path: Path) -> None:
     save_model(tmp_path / "model.pth")
     atoms = nickel_oxide()
     first = run_structure(atoms, tmp_path, 2, extra="")
-    text = INPUT.format(processors="", extra="") + "write_restart state\n"
+    text = (
+        INPUT.format(processors="", extra="", model="model.pth")
+        + "write_restart state\n"
+    )
     write_data(atoms, tmp_path / "structure.data", TYPES)
     run_lmp(text, 2, tmp_path)
     again = run_lmp(

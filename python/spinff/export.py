@@ -319,10 +319,10 @@ _BACKENDS = {"torchscript": "torchscript", "aoti": "aotinductor"}
 
 def _compiled(module: ScriptableModel, header: ModelHeader) -> BytesIO:
     """The file of the three compiled graphs."""
-    from spinff.compiled import compile_model, write_package
+    from spinff.compiled import trace_model, write_package
 
     content = BytesIO()
-    write_package(content, header, *compile_model(module, header))
+    write_package(content, header, trace_model(module, header))
     return content
 
 
@@ -455,7 +455,7 @@ def _load_deployed(path: str | Path, header: ModelHeader, device: torch.device) 
     from spinff.compiled import CompiledModel
 
     _compare_checksums(path)
-    return CompiledModel(Path(path), header)
+    return CompiledModel.load(Path(path), header)
 
 
 def _load_script(path: str | Path, device: torch.device) -> Any:  # noqa: ANN401

@@ -9,6 +9,11 @@ of dynamics is one pass of the network, forwards and backwards, whatever the spi
 between. LAMMPS contracts explicit couplings itself and leaves ``spins`` out.
 """
 
-from spinff.compiled.package import CompiledModel, compile_model, write_package
+from spinff.compiled.package import (
+    CompiledModel,
+    Signature,
+    trace_model,
+    write_package,
+)
 
-__all__ = ["CompiledModel", "compile_model", "write_package"]
+__all__ = ["CompiledModel", "Signature", "trace_model", "write_package"]

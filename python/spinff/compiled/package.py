@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import warnings
 import zipfile
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -81,18 +82,12 @@ class _ReadKeys(dict[str, torch.Tensor]):
         return _ReadKeys(self, self.seen)
 
 
-def compile_model(
-    module: Any,  # noqa: ANN401 - spinff.export.ScriptableModel
-    header: ModelHeader,
-) -> tuple[dict[str, Any], dict[str, Signature]]:
-    """Compile the three graphs for the processor of this machine; minutes.
+def trace_model(module: Any, header: ModelHeader) -> dict[str, Half]:  # noqa: ANN401
+    """The graphs ``geometry``, ``spins`` and ``backward``.
 
     Args:
-        module: the deployable part of a model.
+        module: the deployable part of a model, ``spinff.export.ScriptableModel``.
         header: what it is.
-
-    Returns:
-        Files and signatures of ``geometry``, ``spins`` and ``backward``.
 
     Raises:
         SpinffError: for a model without a compiled form.
@@ -102,16 +97,32 @@ def compile_model(
     interface = _interface(parts, examples[0])
     forward, backward = _geometry(parts, examples, interface)
     spins = _spins(parts, examples, interface, forward)
-    halves = {"geometry": forward, "spins": spins, "backward": backward}
+    return {"geometry": forward, "spins": spins, "backward": backward}
+
+
+def write_package(file: BinaryIO, header: ModelHeader, graphs: dict[str, Half]) -> None:
+    """Compile graphs for the processor of this machine and write them; minutes.
+
+    Args:
+        file: to write to.
+        header: of every deployed model.
+        graphs: of :func:`trace_model`.
+    """
+    from torch.export.pt2_archive._package import package_pt2
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the graphs are for one thread: ranks use the cores
     try:
-        files = {name: _compiled(half) for name, half in halves.items()}
+        files = {name: _compiled(half) for name, half in graphs.items()}
     finally:
         torch.set_num_threads(threads)
-    return files, {
-        name: Signature(half.inputs, half.outputs) for name, half in halves.items()
+    content = {"processor": processor_features()} | {
+        name: {"inputs": half.inputs, "outputs": half.outputs}
+        for name, half in graphs.items()
     }
+    text = json.dumps(content, indent=1)
+    extra = {HEADER_NAME: header.to_json(), SIGNATURES_NAME: text}
+    package_pt2(file, aoti_files=files, extra_files=extra)
 
 
 @dataclass(frozen=True)
@@ -245,24 +256,10 @@ def _compiled(half: Half) -> Any:  # noqa: ANN401 - paths, for torch's packager
     from torch._inductor import aot_compile
 
     examples = tuple(node.meta["val"] for node in inputs(half.graph.graph))
-    return aot_compile(
-        half.graph, examples, options={"aot_inductor.package": True, "cpp.threads": 1}
-    )
-
-
-def write_package(
-    file: BinaryIO,
-    header: ModelHeader,
-    files: dict[str, Any],
-    signatures: dict[str, Signature],
-) -> None:
-    """Write compiled graphs as one file, with the header of every deployed model."""
-    from torch.export.pt2_archive._package import package_pt2
-
-    content = {name: asdict(signature) for name, signature in signatures.items()}
-    text = json.dumps({"processor": processor_features(), **content}, indent=1)
-    extra = {HEADER_NAME: header.to_json(), SIGNATURES_NAME: text}
-    package_pt2(file, aoti_files=files, extra_files=extra)
+    options = {"aot_inductor.package": True, "cpp.threads": 1}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, about itself
+        return aot_compile(half.graph, examples, options=options)
 
 
 def processor_features() -> list[str]:
@@ -280,20 +277,33 @@ def processor_features() -> list[str]:
 
 
 class CompiledModel:
-    """A compiled model with the ``forward`` of ``spinff.export.ScriptableModel``."""
+    """Three graphs with the ``forward`` of ``spinff.export.ScriptableModel``."""
 
-    def __init__(self, path: Path, header: ModelHeader) -> None:
+    def __init__(
+        self,
+        header: ModelHeader,
+        graphs: Mapping[str, Callable[..., Sequence[torch.Tensor]]],
+        signatures: Mapping[str, Signature],
+    ) -> None:
+        """Put together graphs and what they read and return."""
+        self.header = header
+        self.signatures = signatures
+        self._graphs = graphs
+
+    @classmethod
+    def load(cls, path: Path, header: ModelHeader) -> CompiledModel:
         """Load a file whose header has been read.
 
         Raises:
             SpinffError: if it was compiled by another torch or for another processor.
         """
         who = f"model '{path}'"
-        if header.torch_version != torch.__version__.split("+")[0]:
+        here = torch.__version__.split("+")[0]
+        if header.torch_version != here:
             raise SpinffError(
                 f"{who}: compiled by another torch, got {header.torch_version}, "
-                f"expected {torch.__version__.split('+')[0]}, which is here; deploy "
-                "the model again, or with --format torchscript"
+                f"expected {here}, which is here; deploy the model again, or with "
+                "--format torchscript"
             )
         content = _read_signatures(path)
         missing = sorted(set(content.pop("processor")) - {*processor_features()})
@@ -303,18 +313,13 @@ class CompiledModel:
                 f"{', '.join(missing)}, expected what it was compiled for; deploy the "
                 "model on this machine, or with --format torchscript"
             )
-        from torch._inductor.package import load_package  # type: ignore[attr-defined]
-
-        self.header = header
-        self.signatures = {n: Signature(**value) for n, value in content.items()}
-        self._graphs = {n: load_package(str(path), n).loader for n in self.signatures}
+        signatures = {name: Signature(**value) for name, value in content.items()}
+        graphs = {name: _loaded(path, name) for name in signatures}
+        return cls(header, graphs, signatures)
 
     def run(self, name: str, tensors: Tensors) -> Tensors:
         """Outputs of one graph by name."""
-        loader = self._graphs[name]
-        return _run(
-            lambda *inputs: loader.run([*inputs]), self.signatures[name], tensors
-        )
+        return _run(self._graphs[name], self.signatures[name], tensors)
 
     def __call__(
         self,
@@ -347,6 +352,13 @@ class CompiledModel:
             spin_gradient[graph.atoms],
             of_spins[_LENGTHS][graph.atoms],
         )
+
+
+def _loaded(path: Path, name: str) -> Callable[..., list[torch.Tensor]]:
+    from torch._inductor.package.package import load_package
+
+    loader = load_package(str(path), name, run_single_threaded=True).loader
+    return lambda *inputs: loader.run([*inputs])
 
 
 def _read_signatures(path: Path) -> dict[str, Any]:
