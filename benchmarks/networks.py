@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 from one_pass import nickel_oxide
 from rows import REPOSITORY
 
+from spinff.compiled import trace_model, write_package
 from spinff.data.references import reference
 from spinff.export import make_header, scriptable
 from spinff.header import HEADER_NAME
@@ -110,8 +111,13 @@ def build(config: dict[str, Any], *, do_derivatives: bool = True) -> Any:  # noq
 
 
 def deploy(config: dict[str, Any], path: Path) -> Path:
-    """The deployed file of an untrained model."""
+    """The deployed file of an untrained model, compiled if it ends in .pt2."""
     checkpoint = Checkpoint(build(config).eval(), config, "none")
+    if path.suffix == ".pt2":
+        compiled = make_header(checkpoint, "aotinductor")
+        with path.open("wb") as file:
+            write_package(file, compiled, trace_model(scriptable(checkpoint), compiled))
+        return path
     scripted = script(scriptable(checkpoint), in_place=False)
     header = make_header(checkpoint).to_json()
     torch.jit.save(scripted, str(path), {HEADER_NAME: header})

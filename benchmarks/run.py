@@ -13,6 +13,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
+import compiled  # noqa: E402 - they import from the folder added above
 import deepspin  # noqa: E402 - they import from the folder added above
 import force_call  # noqa: E402
 import frozen_lattice  # noqa: E402
@@ -28,6 +29,7 @@ import thermodynamics  # noqa: E402
 from rows import Options, Row  # noqa: E402
 
 ROWS: dict[str, Row] = {
+    **compiled.ROWS,
     **deepspin.ROWS,
     **force_call.ROWS,
     **frozen_lattice.ROWS,

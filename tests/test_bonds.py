@@ -54,7 +54,7 @@ def test_common_neighbours_are_those_a_search_over_all_pairs_of_edges_finds() ->
 
 def test_monomials_become_products_of_the_two_directions() -> None:
     u, v = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0)).double()
-    features = monomials(u, v, squares=True) @ features_of_monomials()
+    features = monomials(u, v) @ features_of_monomials()
     torch.testing.assert_close(features[:, 0], torch.ones(5).double())
     torch.testing.assert_close(features[:, 1], (u * v).sum(1))
     torch.testing.assert_close(features[:, 2:5], torch.linalg.cross(u, v))

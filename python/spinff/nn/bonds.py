@@ -24,22 +24,12 @@ from spinff.nn.radial import BesselBasis
 from spinff.nn.terms.exchange import cartesian_basis
 
 
-def monomials(u: torch.Tensor, v: torch.Tensor, squares: bool) -> torch.Tensor:
-    """1, u_a v_b row-major and, if asked for, u_a u_b and v_a v_b with a ≤ b.
-
-    Args:
-        u: (T, 3).
-        v: (T, 3).
-        squares: whether the last two are wanted.
-
-    Returns:
-        (T, 10) or (T, 22).
-    """
+def monomials(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """1, u_a v_b row-major, u_a u_b and v_a v_b with a ≤ b; u, v (T, 3) -> (T, 22)."""
     parts = [torch.ones_like(u[:, :1]), (u.unsqueeze(2) * v.unsqueeze(1)).flatten(1)]
-    if squares:
-        for w in [u, v]:
-            x, y, z = w[:, :1], w[:, 1:2], w[:, 2:]
-            parts += [x * w, y * w[:, 1:], z * z]
+    for w in [u, v]:
+        x, y, z = w[:, :1], w[:, 1:2], w[:, 2:]
+        parts += [x * w, y * w[:, 1:], z * z]
     return torch.cat(parts, dim=1)
 
 
@@ -132,10 +122,7 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         self.register_buffer(
             "to_irreps", cartesian_basis(TIrreps("1x2ee")).T.contiguous()
         )
-        num_features = 20 if self.has_tensors else 2
-        self.register_buffer(
-            "to_features", features_of_monomials()[:, :num_features].to(self._dtype)
-        )
+        self.register_buffer("to_features", features_of_monomials().to(self._dtype))
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add PAIR_SCALARS (M, width) and PAIR_TENSORS (M, channels·dim)."""
@@ -165,14 +152,19 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         directions = directions.to(self._dtype)
 
         # === sums over k: one small matrix product for each edge ===
-        angular = monomials(
-            torch.index_select(directions, 0, leg), second / distance, self.has_tensors
-        )
+        along = torch.index_select(directions, 0, leg)  # û
+        across = second / distance  # v̂
+        if self.has_tensors:
+            angular = monomials(along, across)
+        else:
+            cosine = (along * across).sum(1, keepdim=True)
+            angular = torch.cat([torch.ones_like(cosine), cosine], dim=1)
         sums = torch.bmm(
             in_slots(weights, slot, table).transpose(1, 2),
             in_slots(angular, slot, table),
         )  # (M, channels, monomials)
-        sums = torch.matmul(sums, self.to_features[: angular.size(1)])
+        if self.has_tensors:
+            sums = torch.matmul(sums, self.to_features)
         envelope = self.cutoff(
             torch.index_select(data[AtomicDataDict.NORM_LENGTH_KEY], 0, edges)
         )
