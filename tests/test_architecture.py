@@ -22,6 +22,7 @@ LAYERS: list[set[str]] = [
     {"nn"},
     {"models"},
     {"graphs", "nequip_extension"},
+    {"compiled"},
     {"data", "training", "export"},
     {"calculator", "couplings", "evaluation"},
     {"spins"},
