@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
+import pytest
 import torch
 from ase import Atoms
 from ase.neighborlist import neighbor_list
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from small_models import small_model, structure
 from spinff.data.references import reference
+from spinff.errors import SpinffError
 from spinff.irreps import TIrreps
 from spinff.nn.bonds import features_of_monomials, monomials
 from spinff.nn.terms.exchange import cartesian_basis
@@ -22,20 +24,23 @@ Array = NDArray[np.float64]
 CUTOFFS = {("Ni", "Ni"): 4.0, ("Ni", "O"): 3.0, ("O", "O"): 2.5}
 
 
-def test_common_neighbours_are_those_a_search_over_all_pairs_of_edges_finds() -> None:
+@pytest.mark.parametrize("longest", [4.0, 2.95])
+def test_common_neighbours_are_those_a_search_over_all_pairs_of_edges_finds(
+    longest: float,
+) -> None:
     atoms = structure()
     i, j, vectors = neighbor_list("ijD", atoms, CUTOFFS)
     order = np.random.default_rng(0).permutation(len(i))  # any order of edges
     i, j, vectors = i[order], j[order], vectors[order]
     types = np.array([symbol == "O" for symbol in atoms.symbols], dtype=np.int64)
     pairs = np.flatnonzero((types[i] == 0) & (types[j] == 0))
-    cutoffs = np.array([[4.0, 3.0], [3.0, 2.5]])
+    reach = np.minimum([[4.0, 3.0], [3.0, 2.5]], longest)
     pair, leg = common_neighbours(
         torch.tensor(np.stack([i, j])),
         torch.tensor(vectors),
         torch.tensor(types),
         torch.tensor(pairs),
-        torch.tensor(cutoffs),
+        torch.tensor(reach),
         slots(torch.tensor(i), len(types))[1],
     )
     expected = {
@@ -43,11 +48,12 @@ def test_common_neighbours_are_those_a_search_over_all_pairs_of_edges_finds() ->
         for (row, edge), other in product(enumerate(pairs), range(len(i)))
         if i[other] == i[edge]
         and other != edge
+        and np.linalg.norm(vectors[other]) < reach[types[i[edge]], types[j[other]]]
         and np.linalg.norm(vectors[other] - vectors[edge])
-        < cutoffs[types[j[edge]], types[j[other]]]
+        < reach[types[j[edge]], types[j[other]]]
     }
     found = list(zip(pair.tolist(), leg.tolist(), strict=True))
-    assert len(expected) > len(pairs)
+    assert len(expected) > 20
     assert set(found) == expected
     assert len(found) == len(expected)  # each once
 
@@ -75,6 +81,28 @@ def test_no_pairs_have_no_common_neighbours() -> None:
         slots(nothing, 0)[1],
     )
     assert len(pair) == len(leg) == 0
+
+
+def test_atoms_out_of_reach_of_a_bond_do_not_count() -> None:
+    """Couplings are smooth where the reach ends, far within the cutoffs."""
+    model = small_model(r_max=6.0, bond_r_max=3.0)
+    crystal = Atoms("Ni2O", [[0, 0, 0], [2.5, 0, 0], [0.5, 1.5, 0]], cell=[30] * 3)
+    crystal.pbc = True
+
+    def exchange(height: float) -> Array:
+        crystal.positions[2, 1] = height
+        return next(iter(model_couplings(model, crystal).exchange.values()))
+
+    reach = (3.0**2 - 2.0**2) ** 0.5  # of the farther Ni
+    near, before, after = exchange(1.5), exchange(reach - 1e-3), exchange(reach + 1e-3)
+    assert np.abs(near - after).max() > 1e-5
+    assert np.abs(before - after).max() < 0.01 * np.abs(near - after).max()
+
+
+@pytest.mark.parametrize("reach", [0.0, 6.5])
+def test_a_reach_beyond_the_cutoff_is_refused(reach: float) -> None:
+    with pytest.raises(SpinffError, match=rf"'bond_r_max' is out .* got {reach}"):
+        small_model(r_max=6.0, bond_r_max=reach)
 
 
 def test_second_neighbours_of_a_honeycomb_have_a_dm_vector() -> None:

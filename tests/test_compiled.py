@@ -66,21 +66,26 @@ def test_the_three_graphs_are_the_model(kind: str) -> None:
     """As traced, not compiled: that takes minutes for each of them."""
     changes = MODELS.get(kind, {"terms": [], "spin_orbit_coupling": False})
     module, header = model_and_header(small_checkpoint(**{**changes, **ONE_LAYER}))
-    halves = trace_model(module, header)
+    traced = trace_model(module, header)
+    halves = traced.graphs
     compiled = CompiledModel(
         header,
         {name: half.graph for name, half in halves.items()},
         {name: Signature(half.inputs, half.outputs) for name, half in halves.items()},
+        traced.bond_reach,
     )
     graphs = [random_inputs(header), example_graph(header, 3), lone_atoms()]
     for graph in graphs:
         assert_same(compiled(*graph), module(*graph), int(graph[-1]))
 
 
-def test_dense_graphs_keep_every_edge_and_triangle() -> None:
-    module, header = model_and_header(small_checkpoint(**ONE_LAYER))
+@pytest.mark.parametrize("bond_r_max", [None, 3.5])
+def test_dense_graphs_keep_every_edge_and_triangle(bond_r_max: float | None) -> None:
+    checkpoint = small_checkpoint(bond_r_max=bond_r_max, **ONE_LAYER)
+    module, header = model_and_header(checkpoint)
     graph = example_graph(header, 2)
-    dense = dense_graph(graph, header)
+    topology = module.network.topology
+    dense = dense_graph(graph, header, topology.bond_reach)
     data = flat(dense.tensors)
     kept = data["edge_vectors"][dense.edges]
     torch.testing.assert_close(kept, graph.edge_vectors, rtol=0, atol=0)
@@ -88,7 +93,6 @@ def test_dense_graphs_keep_every_edge_and_triangle() -> None:
     far = data["edge_vectors"].norm(dim=1) > header.r_max
     num_added = 12  # edges of the tetrahedron
     assert int((~far).sum()) == len(graph.edge_vectors) + num_added
-    topology = module.network.topology
     tables = topology(
         {
             "edge_vectors": graph.edge_vectors,
@@ -150,6 +154,7 @@ def compiled_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     checkpoint = small_checkpoint(
         moments={"Ni": MOMENT},
         r_max=R_MAX,
+        bond_r_max=4.1,
         per_edge_type_cutoff={
             name: dict(zip(TYPES, row, strict=True))
             for name, row in zip(TYPES, CUTOFFS, strict=True)

@@ -62,6 +62,7 @@ class AotInductorModel final : public Model {
                         "with --format torchscript");
         }
         const auto &inputs = content.at("geometry").at("inputs");
+        bond_reach = content.at("bond_reach");
         reads_triangles = std::find(inputs.begin(), inputs.end(), "triangle_leg") != inputs.end();
         for (const char *name : {"geometry", "spins", "backward"}) {
             signatures[name] = {content.at(name).at("inputs"), content.at(name).at("outputs")};
@@ -98,7 +99,7 @@ class AotInductorModel final : public Model {
 
     void set_geometry(const Graph &graph) override {
         tensors.clear(); // what is kept of two geometries at a time would double the memory
-        dense.set(graph, header_, reads_triangles);
+        dense.set(graph, header_, bond_reach, reads_triangles);
         const std::int64_t c = dense.num_centres;
         const std::int64_t w = dense.width;
         const std::int64_t a = dense.num_magnetic;
@@ -281,6 +282,7 @@ class AotInductorModel final : public Model {
     std::string who;
     at::Device device;
     std::map<std::string, Signature> signatures;
+    std::vector<std::vector<double>> bond_reach; // Å, of the atoms of a triangle
     bool reads_triangles = false;
     std::map<std::string, std::unique_ptr<torch::inductor::AOTIModelPackageLoader>> graphs;
     // Of the last geometry; `tensors` refers to the vectors.

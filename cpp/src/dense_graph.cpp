@@ -33,11 +33,15 @@ Slots make_slots(const std::vector<std::int64_t> &rows, std::int64_t num_rows,
     return result;
 }
 
-void DenseGraph::set(const Graph &graph, const ModelHeader &header, bool with_triangles) {
+void DenseGraph::set(const Graph &graph, const ModelHeader &header,
+                     const std::vector<std::vector<double>> &bond_reach, bool with_triangles) {
+    this->bond_reach = bond_reach;
     add_tetrahedron(graph, header);
     place_edges(header);
     place_magnetic_edges(header);
-    place_triangles(header, with_triangles);
+    if (with_triangles) {
+        place_triangles();
+    }
     place.assign(edges_of_centre.slot.begin(),
                  edges_of_centre.slot.begin() +
                      static_cast<std::ptrdiff_t>(graph.edge_index.size() / 2));
@@ -49,7 +53,7 @@ void DenseGraph::set(const Graph &graph, const ModelHeader &header, bool with_tr
 void DenseGraph::add_tetrahedron(const Graph &graph, const ModelHeader &header) {
     const auto magnetic = std::find(header.magnetic.begin(), header.magnetic.end(), true);
     const auto type = static_cast<std::size_t>(magnetic - header.magnetic.begin());
-    const double side = 0.5 * header.cutoffs[type][type] * std::sqrt(0.5);
+    const double side = 0.5 * bond_reach[type][type] * std::sqrt(0.5);
     constexpr double corners[num_added_atoms][3] = {{0, 0, 0}, {0, 1, 1}, {1, 0, 1}, {1, 1, 0}};
 
     num_owned = static_cast<std::int64_t>(graph.num_owned);
@@ -129,25 +133,30 @@ void DenseGraph::place_magnetic_edges(const ModelHeader &header) {
     }
 }
 
-/// For each magnetic edge i->j the other edges i->k with k in reach of j.
-void DenseGraph::place_triangles(const ModelHeader &header, bool wanted) {
-    if (!wanted) {
-        return;
+/// For each magnetic edge i->j the other edges i->k with k in reach of both.
+void DenseGraph::place_triangles() {
+    std::vector<double> length(vectors.size() / 3);
+    for (std::size_t edge = 0; edge < length.size(); ++edge) {
+        length[edge] = std::hypot(vectors[3 * edge], vectors[3 * edge + 1], vectors[3 * edge + 2]);
     }
     std::vector<std::int64_t> rows, legs;
     for (std::size_t pair = 0; pair < pairs.size(); ++pair) {
         const auto edge = pairs[pair];
-        const auto &cutoffs = header.cutoffs[types[neighbours[edge]]];
+        const auto &reach_of_i = bond_reach[types[centres[edge]]];
+        const auto &reach_of_j = bond_reach[types[neighbours[edge]]];
         const auto *row = &edges_of_centre.table[centres[edge] * width];
         for (std::int64_t p = 0; p < width && row[p] >= 0; ++p) {
             const auto leg = row[p];
+            const auto third = types[neighbours[leg]];
+            if (leg == edge || length[leg] >= reach_of_i[third]) {
+                continue;
+            }
             double square = 0.0;
             for (int a = 0; a < 3; ++a) {
                 const double r_jk = vectors[3 * leg + a] - vectors[3 * edge + a];
                 square += r_jk * r_jk;
             }
-            const double cutoff = cutoffs[types[neighbours[leg]]];
-            if (leg != edge && square < cutoff * cutoff) {
+            if (square < reach_of_j[third] * reach_of_j[third]) {
                 rows.push_back(pairs_of_centre.slot[pair]);
                 legs.push_back(edges_of_centre.slot[leg]);
             }

@@ -30,7 +30,9 @@ Slots make_slots(const std::vector<std::int64_t> &rows, std::int64_t num_rows,
 
 /// The tables of one graph. Its arrays keep their memory from one graph to the next.
 struct DenseGraph {
-    void set(const Graph &graph, const ModelHeader &header, bool with_triangles);
+    /// `bond_reach`: Å, [type][type], how far the atoms of a triangle are from each other.
+    void set(const Graph &graph, const ModelHeader &header,
+             const std::vector<std::vector<double>> &bond_reach, bool with_triangles);
 
     std::vector<double> edge_vectors;         ///< (C,W,3) Å
     std::vector<std::int64_t> edge_index;     ///< (2,C,W)
@@ -51,8 +53,9 @@ struct DenseGraph {
     void add_tetrahedron(const Graph &graph, const ModelHeader &header);
     void place_edges(const ModelHeader &header);
     void place_magnetic_edges(const ModelHeader &header);
-    void place_triangles(const ModelHeader &header, bool wanted);
+    void place_triangles();
 
+    std::vector<std::vector<double>> bond_reach;
     // with the added atoms, in the order given
     std::vector<double> vectors;
     std::vector<std::int64_t> centres, neighbours, pairs;

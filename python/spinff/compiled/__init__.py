@@ -12,8 +12,9 @@ between. LAMMPS contracts explicit couplings itself and leaves ``spins`` out.
 from spinff.compiled.package import (
     CompiledModel,
     Signature,
+    TracedModel,
     trace_model,
     write_package,
 )
 
-__all__ = ["CompiledModel", "Signature", "trace_model", "write_package"]
+__all__ = ["CompiledModel", "Signature", "TracedModel", "trace_model", "write_package"]

@@ -48,13 +48,21 @@ class DenseGraph:
     num_owned: int
 
 
-def dense_graph(graph: Graph, header: ModelHeader) -> DenseGraph:
-    """The tables of a graph."""
-    whole = _with_tetrahedron(graph, header)
+def dense_graph(
+    graph: Graph, header: ModelHeader, bond_reach: torch.Tensor
+) -> DenseGraph:
+    """The tables of a graph.
+
+    Args:
+        graph: arguments of a model.
+        header: of the model.
+        bond_reach: (types, types) Å, of its module ``Topology``.
+    """
+    whole = _with_tetrahedron(graph, header, bond_reach)
     topology = Topology(
         type_names=list(header.type_names),
         magnetic_types=list(header.magnetic_types),
-        cutoffs=torch.tensor(header.cutoffs, dtype=torch.float64),
+        bond_reach=bond_reach,
         tables={"edges", "triangles", "pairs"},
         irreps_in={},
     )
@@ -160,9 +168,11 @@ def _at_least(table: torch.Tensor, width: int) -> torch.Tensor:
     return torch.cat([table, table.new_full((table.size(0), missing), -1)], dim=1)
 
 
-def _with_tetrahedron(graph: Graph, header: ModelHeader) -> Graph:
+def _with_tetrahedron(
+    graph: Graph, header: ModelHeader, bond_reach: torch.Tensor
+) -> Graph:
     number = header.type_names.index(header.magnetic_types[0])
-    side = 0.5 * header.cutoffs[number][number] * 0.5**0.5
+    side = 0.5 * float(bond_reach[number, number]) * 0.5**0.5
     corners = side * torch.tensor(
         [[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]], dtype=torch.float64
     )

@@ -54,6 +54,12 @@ class _Parts:
                 "with --format torchscript"
             )
 
+    @property
+    def bond_reach(self) -> torch.Tensor:
+        """(types, types) Å."""
+        reach: torch.Tensor = self.module.network.topology.bond_reach
+        return reach
+
     def geometry(self, tables: Tensors) -> Tensors:
         """What the network over geometry adds, edges in tables."""
         given = flat(tables)
@@ -82,8 +88,18 @@ class _ReadKeys(dict[str, torch.Tensor]):
         return _ReadKeys(self, self.seen)
 
 
-def trace_model(module: Any, header: ModelHeader) -> dict[str, Half]:  # noqa: ANN401
-    """The graphs ``geometry``, ``spins`` and ``backward``.
+@dataclass(frozen=True)
+class TracedModel:
+    """A model as graphs, not yet compiled."""
+
+    graphs: dict[str, Half]
+    """``geometry``, ``spins`` and ``backward``."""
+    bond_reach: torch.Tensor
+    """(types, types) Å: how far the triangles among their inputs reach."""
+
+
+def trace_model(module: Any, header: ModelHeader) -> TracedModel:  # noqa: ANN401
+    """The graphs of a model.
 
     Args:
         module: the deployable part of a model, ``spinff.export.ScriptableModel``.
@@ -93,33 +109,39 @@ def trace_model(module: Any, header: ModelHeader) -> dict[str, Half]:  # noqa: A
         SpinffError: for a model without a compiled form.
     """
     parts = _Parts(module, header)
-    examples = [dense_graph(example_graph(header, seed), header) for seed in (0, 1)]
+    examples = [
+        dense_graph(example_graph(header, seed), header, parts.bond_reach)
+        for seed in (0, 1)
+    ]
     interface = _interface(parts, examples[0])
     forward, backward = _geometry(parts, examples, interface)
     spins = _spins(parts, examples, interface, forward)
-    return {"geometry": forward, "spins": spins, "backward": backward}
+    graphs = {"geometry": forward, "spins": spins, "backward": backward}
+    return TracedModel(graphs, parts.bond_reach)
 
 
-def write_package(file: BinaryIO, header: ModelHeader, graphs: dict[str, Half]) -> None:
+def write_package(file: BinaryIO, header: ModelHeader, model: TracedModel) -> None:
     """Compile graphs for the processor of this machine and write them; minutes.
 
     Args:
         file: to write to.
         header: of every deployed model.
-        graphs: of :func:`trace_model`.
+        model: of :func:`trace_model`.
     """
     from torch.export.pt2_archive._package import package_pt2
 
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # the graphs are for one thread: ranks use the cores
     try:
-        files = {name: _compiled(half) for name, half in graphs.items()}
+        files = {name: _compiled(half) for name, half in model.graphs.items()}
     finally:
         torch.set_num_threads(threads)
-    content = {"processor": processor_features()} | {
-        name: {"inputs": half.inputs, "outputs": half.outputs}
-        for name, half in graphs.items()
+    content: dict[str, object] = {
+        "processor": processor_features(),
+        "bond_reach": model.bond_reach.tolist(),
     }
+    for name, half in model.graphs.items():
+        content[name] = {"inputs": half.inputs, "outputs": half.outputs}
     text = json.dumps(content, indent=1)
     extra = {HEADER_NAME: header.to_json(), SIGNATURES_NAME: text}
     package_pt2(file, aoti_files=files, extra_files=extra)
@@ -284,10 +306,12 @@ class CompiledModel:
         header: ModelHeader,
         graphs: Mapping[str, Callable[..., Sequence[torch.Tensor]]],
         signatures: Mapping[str, Signature],
+        bond_reach: torch.Tensor,
     ) -> None:
         """Put together graphs and what they read and return."""
         self.header = header
         self.signatures = signatures
+        self.bond_reach = bond_reach
         self._graphs = graphs
 
     @classmethod
@@ -313,9 +337,10 @@ class CompiledModel:
                 f"{', '.join(missing)}, expected what it was compiled for; deploy the "
                 "model on this machine, or with --format torchscript"
             )
+        reach = torch.tensor(content.pop("bond_reach"), dtype=torch.float64)
         signatures = {name: Signature(**value) for name, value in content.items()}
         graphs = {name: _loaded(path, name) for name in signatures}
-        return cls(header, graphs, signatures)
+        return cls(header, graphs, signatures, reach)
 
     def run(self, name: str, tensors: Tensors) -> Tensors:
         """Outputs of one graph by name."""
@@ -332,7 +357,7 @@ class CompiledModel:
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """As ``ScriptableModel.forward``."""
         given = Graph(edge_vectors, edge_index, types, magnetic_edges, spins, num_owned)
-        graph = dense_graph(given, self.header)
+        graph = dense_graph(given, self.header, self.bond_reach)
         data = graph.tensors | {
             SPINS: graph.spins,
             ENERGY_WEIGHTS: _energy_weights(graph),

@@ -170,7 +170,7 @@ class SpinHamiltonian:
         return bool({*self.terms} - {"anisotropy", "longitudinal"})
 
     def topology(
-        self, tables: set[str], cutoffs: torch.Tensor, irreps_in: dict[str, Irreps]
+        self, tables: set[str], bond_reach: torch.Tensor, irreps_in: dict[str, Irreps]
     ) -> Topology:
         """The module that makes the tables of a geometry network and of the terms."""
         if {"anisotropy", "longitudinal"} & {*self.terms}:
@@ -180,7 +180,7 @@ class SpinHamiltonian:
         return Topology(
             type_names=list(self.type_names),
             magnetic_types=list(self.magnetic_types),
-            cutoffs=cutoffs,
+            bond_reach=bond_reach,
             tables=tables,
             irreps_in=irreps_in,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from allegro.nn import ProductTypeEmbedding
 from nequip.data import AtomicDataDict
 from nequip.model import model_builder
@@ -16,6 +17,7 @@ from nequip.nn import ForceStressOutput, ScalarMLP
 from nequip.nn.embedding import EdgeLengthNormalizer
 from nequip.nn.embedding.utils import cutoff_partialdict_to_tensor
 
+from spinff.errors import SpinffError
 from spinff.irreps import TIrrep, TIrreps
 from spinff.models.assembly import Geometry, SpinHamiltonian, assemble, moment_inputs
 from spinff.nn import AllegroLayers, BondEnvironment
@@ -33,6 +35,7 @@ def SpinAllegro(
     moment_mode: str = "fixed",
     r_max: float,
     per_edge_type_cutoff: dict[str, Any] | None = None,
+    bond_r_max: float | None = None,
     # === spin Hamiltonian ===
     terms: list[str],
     spin_orbit_coupling: bool,
@@ -89,6 +92,9 @@ def SpinAllegro(
             as fixed, and the TENN predicts lengths, trained on |m| labels.
         r_max: cutoff, Å.
         per_edge_type_cutoff: nequip's per-pair cutoffs, Å, each ≤ r_max.
+        bond_r_max: reach of the surroundings of a bond, Å: the atoms within it of both
+            magnetic atoms, bridging ligands above all, are seen together; None: all
+            within the cutoffs of both, which costs several times as much.
         terms: beside the lattice energy, any of ``exchange``, ``anisotropy``,
             ``biquadratic``, ``ring`` (four spins), ``longitudinal`` (Landau expansion
             in |m|, mode input) and ``tenn`` (any order); none for a model that does not
@@ -166,6 +172,7 @@ def SpinAllegro(
         hamiltonian,
         r_max=r_max,
         per_edge_type_cutoff=per_edge_type_cutoff,
+        bond_r_max=bond_r_max,
         tensor_irreps=_tensor_irreps(l_max, parity),
         l_max=l_max,
         num_layers=num_layers,
@@ -202,11 +209,27 @@ def _tensor_irreps(l_max: int, parity: bool) -> TIrreps:
     )
 
 
+def _bond_reach(
+    cutoffs: torch.Tensor, r_max: float, bond_r_max: float | None
+) -> torch.Tensor:
+    """(types, types) Å."""
+    if bond_r_max is None:
+        return cutoffs
+    if not 0 < bond_r_max <= r_max:
+        raise SpinffError(
+            f"SpinAllegro: 'bond_r_max' is out of range, got {bond_r_max}, expected a "
+            f"distance above 0 and up to r_max = {r_max}; the distance from a magnetic "
+            "atom to its ligands and half of that again is a good one"
+        )
+    return cutoffs.clamp_max(bond_r_max)
+
+
 def _allegro(
     hamiltonian: SpinHamiltonian,
     *,
     r_max: float,
     per_edge_type_cutoff: dict[str, Any] | None,
+    bond_r_max: float | None,
     tensor_irreps: TIrreps,
     l_max: int,
     num_layers: int,
@@ -222,6 +245,7 @@ def _allegro(
     cutoffs = cutoff_partialdict_to_tensor(
         per_edge_type_cutoff or {}, type_names, r_max
     )
+    reach = _bond_reach(cutoffs.view(len(type_names), -1), r_max, bond_r_max)
     edge_norm = EdgeLengthNormalizer(
         r_max=r_max,
         type_names=type_names,
@@ -230,7 +254,7 @@ def _allegro(
     )
     topology = hamiltonian.topology(
         {"edges", "triangles"} if hamiltonian.reads_pairs else {"edges"},
-        cutoffs.view(len(type_names), len(type_names)),
+        reach,
         edge_norm.irreps_out,
     )
     radial = RadialEncoding(
@@ -274,7 +298,7 @@ def _allegro(
             "layers": layers,
         },
         pair_features=lambda irreps_in: BondEnvironment(
-            cutoffs=cutoffs,
+            reach=reach,
             num_tensor_features=num_tensor_features,
             tensor_irreps=hamiltonian.tensor_irreps,
             num_bessels=num_bessels,

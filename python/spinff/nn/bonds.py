@@ -4,8 +4,12 @@ Allegro describes the environment of an atom i by sums over its neighbours k, wh
 not know the other end j of an edge. Which ligands bridge i and j, and on which side of
 the bond they lie, is then left to high harmonics: with l ≤ 2 the Dzyaloshinskii–Moriya
 vector between second neighbours of a honeycomb is zero by the threefold symmetry of its
-sites. Here every k that both ends see counts with the vectors to both of them. A
+sites. Here every k in reach of both ends counts with the vectors to both of them. A
 strictly local model can do this, because r_jk = r_ik − r_ij.
+
+The reach may be shorter than the cutoffs. Most common neighbours of two magnetic atoms
+are far from both, and say little that the environments of the atoms do not; those that
+bridge them are their nearest neighbours.
 """
 
 # no postponed annotations: TorchScript reads those of buffers as they stand
@@ -61,11 +65,12 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         2ee      = c(r_ij) (w₁ r̂_ij r̂_ij + Σ_k a_k b_k (w₂ û û + w₃ v̂ v̂ + w₄ û v̂))
 
     for each channel, with û = r̂_ik, v̂ = r̂_jk, symmetric traceless parts in 2ee, c the
-    cutoff polynomial, a linear in the edge scalars of i→k and b in the radial basis at
-    r_jk. Swapping i and j gives other features; the energy of a pair is the mean.
+    cutoff polynomial, a linear in the edge scalars of i→k, times the cutoff polynomial
+    at the reach, and b linear in the radial basis at r_jk, which ends at the reach.
+    Swapping i and j gives other features; the energy of a pair is the mean.
 
     Args:
-        cutoffs: (types, types) Å.
+        reach: (types, types) Å, of i and k as of j and k; no longer than the cutoffs.
         num_tensor_features: channels.
         tensor_irreps: 0ee alone, or 0ee + 1ee + 2ee.
         num_bessels: radial functions of r_jk.
@@ -74,14 +79,14 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         irreps_in: of the module before.
     """
 
-    cutoffs: torch.Tensor
+    reach: torch.Tensor
     to_irreps: torch.Tensor
     to_features: torch.Tensor
 
     def __init__(
         self,
         *,
-        cutoffs: torch.Tensor,
+        reach: torch.Tensor,
         num_tensor_features: int,
         tensor_irreps: TIrreps,
         num_bessels: int,
@@ -112,7 +117,7 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         self._dtype = torch.get_default_dtype()
         self._norm = float(avg_num_neighbors) ** -0.5
         self.has_tensors = tensor_irreps.dim > 1
-        self.register_buffer("cutoffs", cutoffs.to(torch.float64))
+        self.register_buffer("reach", reach.to(torch.float64))
         self.basis = BesselBasis(num_bessels, polynomial_cutoff_p)
         self.cutoff = PolynomialCutoff(polynomial_cutoff_p)
         self.of_leg = ScalarMLPFunction(num_scalars, channels)
@@ -141,15 +146,18 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         first = torch.index_select(vectors, 0, leg)  # r_ik (T, 3)
         second = (first - for_entries(bond, pair, slot, table)).to(self._dtype)  # r_jk
         end = torch.index_select(edge_index[1], 0, edges).unsqueeze(1)
-        cutoff = self.cutoffs[
+        reach = self.reach[
             types[for_entries(end, pair, slot, table).view(-1)],
             types[torch.index_select(edge_index[1], 0, leg)],
         ].unsqueeze(-1)
         distance = torch.linalg.vector_norm(second, dim=-1, keepdim=True)
-        radial = self.of_distance(self.basis(distance / cutoff.to(self._dtype)))
-        weights = self._norm * torch.index_select(self.of_leg(scalars), 0, leg) * radial
-        directions = vectors / torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-        directions = directions.to(self._dtype)
+        radial = self.of_distance(self.basis(distance / reach.to(self._dtype)))
+        lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+        reach = self.reach[types[edge_index[0]], types[edge_index[1]]].unsqueeze(-1)
+        near = (self._norm * self.cutoff(lengths / reach)).to(self._dtype)
+        of_leg = near * self.of_leg(scalars)  # (E, channels)
+        weights = torch.index_select(of_leg, 0, leg) * radial
+        directions = (vectors / lengths).to(self._dtype)
 
         # === sums over k: one small matrix product for each edge ===
         along = torch.index_select(directions, 0, leg)  # û

@@ -72,22 +72,22 @@ def common_neighbours(
     edge_vectors: torch.Tensor,
     types: torch.Tensor,
     pairs: torch.Tensor,
-    cutoffs: torch.Tensor,
+    reach: torch.Tensor,
     edge_table: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Atoms k that both ends of an edge i→j see, each once.
+    """Atoms k in reach of both ends of an edge i→j, each once.
 
     Args:
         edge_index: (2, E).
         edge_vectors: (E, 3) r_ij, Å.
         types: (N,).
         pairs: (M,) indices of the edges i→j.
-        cutoffs: (types, types) Å.
+        reach: (types, types) Å, no longer than the cutoffs.
         edge_table: (centres, width) of ``slots``: the edges of each centre.
 
     Returns:
         bond (T,), row of ``pairs``, and leg (T,), index of the edge i→k; every k with
-        |r_ik − r_ij| below the cutoff of j and k.
+        |r_ik| and |r_ik − r_ij| below the reach of i and k, and of j and k.
     """
     if pairs.size(0) == 0:
         return pairs, pairs
@@ -95,15 +95,18 @@ def common_neighbours(
     legs = torch.index_select(
         edge_table, 0, torch.index_select(edge_index[0], 0, pairs)
     )
-    bond, column = torch.where((legs >= 0) & (legs != pairs.unsqueeze(1)))
+    length = edge_vectors.square().sum(-1)
+    short = length < reach[types[edge_index[0]], types[edge_index[1]]].square()
+    there = (legs >= 0) & (legs != pairs.unsqueeze(1)) & short[legs]  # of −1 any
+    bond, column = torch.where(there)
     leg = legs[bond, column]
     end = torch.index_select(edge_index[1], 0, torch.index_select(pairs, 0, bond))
     third = torch.index_select(edge_index[1], 0, leg)
-    cutoff = cutoffs[types[end], types[third]]
+    limit = reach[types[end], types[third]]
     vectors = torch.index_select(edge_vectors, 0, leg) - torch.index_select(
         edge_vectors, 0, torch.index_select(pairs, 0, bond)
     )
-    near = torch.where(vectors.square().sum(-1) < cutoff.square())[0]
+    near = torch.where(vectors.square().sum(-1) < limit.square())[0]
     return torch.index_select(bond, 0, near), torch.index_select(leg, 0, near)
 
 
@@ -125,20 +128,20 @@ class Topology(GraphModuleMixin, torch.nn.Module):
     Args:
         type_names: all types of the model.
         magnetic_types: those that carry a moment.
-        cutoffs: (types, types) Å.
+        bond_reach: (types, types) Å, of ``common_neighbours``; for the triangles.
         tables: names out of ``TABLES``.
         irreps_in: of the module before.
     """
 
     is_magnetic: torch.Tensor
-    cutoffs: torch.Tensor
+    bond_reach: torch.Tensor
 
     def __init__(
         self,
         *,
         type_names: list[str],
         magnetic_types: list[str],
-        cutoffs: torch.Tensor,
+        bond_reach: torch.Tensor,
         tables: Collection[str],
         irreps_in: dict[str, Irreps],
     ) -> None:
@@ -155,7 +158,7 @@ class Topology(GraphModuleMixin, torch.nn.Module):
         self.register_buffer(
             "is_magnetic", torch.tensor([name in magnetic_types for name in type_names])
         )
-        self.register_buffer("cutoffs", cutoffs.to(torch.float64))
+        self.register_buffer("bond_reach", bond_reach.to(torch.float64))
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add MAGNETIC_EDGES (M,), ascending indices into the edges, and the tables."""
@@ -192,7 +195,7 @@ class Topology(GraphModuleMixin, torch.nn.Module):
             data[AtomicDataDict.EDGE_VECTORS_KEY].detach(),
             types,
             pairs,
-            self.cutoffs,
+            self.bond_reach,
             data[_keys.EDGE_TABLE_KEY],
         )
         slot, table = slots(bond, pairs.size(0))
