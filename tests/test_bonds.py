@@ -16,7 +16,7 @@ from spinff.errors import SpinffError
 from spinff.irreps import TIrreps
 from spinff.nn.bonds import features_of_monomials, monomials
 from spinff.nn.terms.exchange import cartesian_basis
-from spinff.nn.topology import common_neighbours, slots
+from spinff.nn.topology import common_neighbours
 from spinff.testing import model_couplings
 
 Array = NDArray[np.float64]
@@ -35,13 +35,12 @@ def test_common_neighbours_are_those_a_search_over_all_pairs_of_edges_finds(
     types = np.array([symbol == "O" for symbol in atoms.symbols], dtype=np.int64)
     pairs = np.flatnonzero((types[i] == 0) & (types[j] == 0))
     reach = np.minimum([[4.0, 3.0], [3.0, 2.5]], longest)
-    pair, leg = common_neighbours(
+    legs, pair, leg = common_neighbours(
         torch.tensor(np.stack([i, j])),
         torch.tensor(vectors),
         torch.tensor(types),
         torch.tensor(pairs),
         torch.tensor(reach),
-        slots(torch.tensor(i), len(types))[1],
     )
     expected = {
         (row, other)
@@ -52,7 +51,7 @@ def test_common_neighbours_are_those_a_search_over_all_pairs_of_edges_finds(
         and np.linalg.norm(vectors[other] - vectors[edge])
         < reach[types[j[edge]], types[j[other]]]
     }
-    found = list(zip(pair.tolist(), leg.tolist(), strict=True))
+    found = list(zip(pair.tolist(), legs[leg].tolist(), strict=True))
     assert len(expected) > 20
     assert set(found) == expected
     assert len(found) == len(expected)  # each once
@@ -72,15 +71,14 @@ def test_monomials_become_products_of_the_two_directions() -> None:
 
 def test_no_pairs_have_no_common_neighbours() -> None:
     nothing = torch.zeros(0, dtype=torch.long)
-    pair, leg = common_neighbours(
+    legs, pair, leg = common_neighbours(
         torch.zeros(2, 0, dtype=torch.long),
         torch.zeros(0, 3, dtype=torch.float64),
         torch.zeros(2, dtype=torch.long),
         nothing,
         torch.full((1, 1), 4.0, dtype=torch.float64),
-        slots(nothing, 0)[1],
     )
-    assert len(pair) == len(leg) == 0
+    assert len(legs) == len(pair) == len(leg) == 0
 
 
 def test_atoms_out_of_reach_of_a_bond_do_not_count() -> None:

@@ -101,7 +101,7 @@ def test_dense_graphs_keep_every_edge_and_triangle(bond_r_max: float | None) -> 
             "magnetic_edges": graph.magnetic_edges,
         }
     )
-    legs = data["triangle_leg"]
+    legs = data["leg_edges"][data["triangle_leg"]]
     # of the tetrahedron: 12 magnetic edges with two common neighbours each
     assert int((~far[legs]).sum()) == len(tables["triangle_leg"]) + 24
 

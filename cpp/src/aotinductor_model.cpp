@@ -109,6 +109,8 @@ class AotInductorModel final : public Model {
         tensors["edge_index"] = whole(dense.edge_index, {2, c, w});
         tensors["atom_types"] = whole(dense.types, {dense.num_atoms()});
         tensors["magnetic_edges"] = whole(dense.magnetic_edges, {a, p});
+        tensors["leg_edges"] =
+            whole(dense.leg_edges, {static_cast<std::int64_t>(dense.leg_edges.size())});
         tensors["triangle_leg"] = whole(dense.triangle_leg, {a, p, dense.triangle_width});
         tensors["magnetic_atoms"] = whole(dense.magnetic_atoms, {atoms});
         energy_weights.assign(dense.num_atoms(), 0.0);

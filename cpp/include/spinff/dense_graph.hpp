@@ -2,7 +2,7 @@
 /// \file dense_graph.hpp
 /// A graph as dense tables, as compiled networks take it (python/spinff/compiled/dense.py, which
 /// does the same and says why): edges (C,W) by their centre, magnetic edges (A,P) by theirs,
-/// triangles (A,P,V) of each magnetic edge. Empty places are edges longer than any cutoff.
+/// triangles (A,P,V) of each magnetic edge, with legs (L) among the edges. Empty places are edges longer than any cutoff.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +38,8 @@ struct DenseGraph {
     std::vector<std::int64_t> edge_index;     ///< (2,C,W)
     std::vector<std::int64_t> types;          ///< (N) with the added atoms
     std::vector<std::int64_t> magnetic_edges; ///< (A,P) places of edges
-    std::vector<std::int64_t> triangle_leg;   ///< (A,P,V) places of edges
+    std::vector<std::int64_t> leg_edges;      ///< (L) places of edges, of an empty one first
+    std::vector<std::int64_t> triangle_leg;   ///< (A,P,V) rows of the former
     std::vector<std::int64_t> magnetic_atoms; ///< ascending; the first A have magnetic edges
     std::int64_t num_centres = 0, width = 0;  ///< C, W
     std::int64_t num_magnetic = 0, magnetic_width = 0; ///< A, P

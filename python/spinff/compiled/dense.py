@@ -2,7 +2,8 @@
 
     edges           (C, W)     edges of each centre
     magnetic edges  (A, P)     those between magnetic atoms, of each magnetic centre
-    triangles       (A, P, V)  edges i→k of each magnetic edge i→j with k in reach of j
+    triangles       (A, P, V)  legs i→k of each magnetic edge i→j with k in reach of j
+    legs            (L,)       the edges that triangles refer to
 
 The empty places are edges longer than any cutoff: a network without biases makes zeros
 of them, whatever is done to them later. What belongs to one atom then lies together,
@@ -94,13 +95,12 @@ def dense_graph(
     magnetic = torch.where(
         pairs >= 0, place[whole.magnetic_edges[pairs.clamp_min(0)]], no_bond
     )
+    leg_edges = place[tables[_keys.LEG_EDGES_KEY]]
+    leg_edges = torch.cat([leg_edges.new_tensor([no_leg]), leg_edges])  # 0: none
     triangles = tables[_keys.TRIANGLE_TABLE_KEY]  # (M, V) rows of the triangles
-    legs = torch.where(
-        triangles >= 0,
-        place[tables[_keys.TRIANGLE_LEG_KEY][triangles.clamp_min(0)]],
-        no_leg,
-    )
-    legs = torch.where(pairs.unsqueeze(-1) >= 0, legs[pairs.clamp_min(0)], no_leg)
+    legs = tables[_keys.TRIANGLE_LEG_KEY][triangles.clamp_min(0)] + 1
+    legs = torch.where(triangles >= 0, legs, 0)
+    legs = torch.where(pairs.unsqueeze(-1) >= 0, legs[pairs.clamp_min(0)], 0)
     kept = torch.arange(whole.types.size(0))
     owned = graph.num_owned
     return DenseGraph(
@@ -111,6 +111,7 @@ def dense_graph(
             ),
             AtomicDataDict.ATOM_TYPE_KEY: whole.types,
             fields.MAGNETIC_EDGES_KEY: magnetic,
+            _keys.LEG_EDGES_KEY: leg_edges,
             _keys.TRIANGLE_LEG_KEY: legs,
             _keys.MAGNETIC_ATOMS_KEY: tables[_keys.MAGNETIC_ATOMS_KEY],
         },
@@ -138,6 +139,7 @@ def flat(tables: Tensors) -> Tensors:
         data[_keys.EDGE_SLOT_KEY] = centres.new_zeros(0)
         data[_keys.EDGE_TABLE_KEY] = centres
     if _keys.TRIANGLE_LEG_KEY in tables:
+        data[_keys.LEG_EDGES_KEY] = tables[_keys.LEG_EDGES_KEY]
         legs = tables[_keys.TRIANGLE_LEG_KEY].flatten(0, 1)  # (M, V)
         data[_keys.TRIANGLE_LEG_KEY] = legs.flatten()
         data[_keys.TRIANGLE_BOND_KEY] = _row_of_places(legs)

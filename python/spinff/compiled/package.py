@@ -167,10 +167,11 @@ def _interface(parts: _Parts, example: DenseGraph) -> _Interface:
     made = parts.geometry(tables)
     parts.module.spin_energies(_ReadKeys({**flat(tables), **made}, read), example.spins)
     needed = parts.module.network.topology.tables
+    of_triangles = (_keys.LEG_EDGES_KEY, _keys.TRIANGLE_LEG_KEY)
     geometry = [
         key
         for key in tables
-        if ("triangles" in needed or key != _keys.TRIANGLE_LEG_KEY)
+        if ("triangles" in needed or key not in of_triangles)
         and ({"sites", "pairs"} & {*needed} or key != _keys.MAGNETIC_ATOMS_KEY)
     ]
     names = [key for key in made if key in read]

@@ -19,7 +19,9 @@ EDGE_SLOT_KEY: Final[str] = "edge_slot"
 EDGE_TABLE_KEY: Final[str] = "edge_table"
 # (T,) magnetic edge i→j of each triangle i, j, k; its row among the magnetic edges
 TRIANGLE_BOND_KEY: Final[str] = "triangle_bond"
-# (T,) edge i→k of each triangle
+# (L,) edges i→k that are sides of triangles, or could be
+LEG_EDGES_KEY: Final[str] = "leg_edges"
+# (T,) edge i→k of each triangle, its row among the former
 TRIANGLE_LEG_KEY: Final[str] = "triangle_leg"
 # (T,) place of each triangle in the next
 TRIANGLE_SLOT_KEY: Final[str] = "triangle_slot"

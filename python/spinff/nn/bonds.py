@@ -132,36 +132,43 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add PAIR_SCALARS (M, width) and PAIR_TENSORS (M, channels·dim)."""
         edges = data[fields.MAGNETIC_EDGES_KEY]
-        vectors = data[AtomicDataDict.EDGE_VECTORS_KEY]
-        scalars = data[AtomicDataDict.EDGE_FEATURES_KEY]
-        edge_index = data[AtomicDataDict.EDGE_INDEX_KEY]
+        centre, end = data[AtomicDataDict.EDGE_INDEX_KEY].unbind(0)
         types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
         pair = data[_keys.TRIANGLE_BOND_KEY]
         leg = data[_keys.TRIANGLE_LEG_KEY]
         slot = data[_keys.TRIANGLE_SLOT_KEY]
         table = data[_keys.TRIANGLE_TABLE_KEY]
 
+        # === bonds i→j and legs i→k: few of all edges ===
+        num_bonds = edges.size(0)
+        rows = torch.cat([edges, data[_keys.LEG_EDGES_KEY]])
+        vectors = torch.index_select(data[AtomicDataDict.EDGE_VECTORS_KEY], 0, rows)
+        scalars = torch.index_select(data[AtomicDataDict.EDGE_FEATURES_KEY], 0, rows)
+        of_centre = torch.index_select(types, 0, torch.index_select(centre, 0, rows))
+        of_end = torch.index_select(types, 0, torch.index_select(end, 0, rows))
+        lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
+        directions = (vectors / lengths).to(self._dtype)
+        bonds, legs = vectors[:num_bonds], vectors[num_bonds:]
+        bond_scalars, leg_scalars = scalars[:num_bonds], scalars[num_bonds:]
+        reach = self.reach[of_centre[num_bonds:], of_end[num_bonds:]].unsqueeze(-1)
+        near = self._norm * self.cutoff(lengths[num_bonds:] / reach)
+        of_leg = near.to(self._dtype) * self.of_leg(leg_scalars)  # (L, channels)
+
         # === the two sides of each triangle i, j, k ===
-        bond = torch.index_select(vectors, 0, edges)  # (M, 3)
-        first = torch.index_select(vectors, 0, leg)  # r_ik (T, 3)
-        second = (first - for_entries(bond, pair, slot, table)).to(self._dtype)  # r_jk
-        end = torch.index_select(edge_index[1], 0, edges).unsqueeze(1)
+        first = torch.index_select(legs, 0, leg)  # r_ik (T, 3)
+        second = (first - for_entries(bonds, pair, slot, table)).to(self._dtype)  # r_jk
+        of_end = of_end.unsqueeze(1)
         reach = self.reach[
-            types[for_entries(end, pair, slot, table).view(-1)],
-            types[torch.index_select(edge_index[1], 0, leg)],
+            for_entries(of_end[:num_bonds], pair, slot, table).view(-1),
+            torch.index_select(of_end[num_bonds:], 0, leg).view(-1),
         ].unsqueeze(-1)
         distance = torch.linalg.vector_norm(second, dim=-1, keepdim=True)
         radial = self.of_distance(self.basis(distance / reach.to(self._dtype)))
-        lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-        reach = self.reach[types[edge_index[0]], types[edge_index[1]]].unsqueeze(-1)
-        near = (self._norm * self.cutoff(lengths / reach)).to(self._dtype)
-        of_leg = near * self.of_leg(scalars)  # (E, channels)
         weights = torch.index_select(of_leg, 0, leg) * radial
-        directions = (vectors / lengths).to(self._dtype)
+        along = torch.index_select(directions[num_bonds:], 0, leg)  # û
+        across = second / distance  # v̂
 
         # === sums over k: one small matrix product for each edge ===
-        along = torch.index_select(directions, 0, leg)  # û
-        across = second / distance  # v̂
         if self.has_tensors:
             angular = monomials(along, across)
         else:
@@ -179,11 +186,11 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         envelope = envelope.to(self._dtype).unsqueeze(2)
         sums = envelope * sums
         data[_keys.PAIR_SCALARS_KEY] = torch.cat(
-            [torch.index_select(scalars, 0, edges), sums[:, :, :2].flatten(1)], dim=1
+            [bond_scalars, sums[:, :, :2].flatten(1)], dim=1
         )
         tensors = sums[:, :, :1]
         if self.has_tensors:
-            axis = torch.index_select(directions, 0, edges)
+            axis = directions[:num_bonds]
             outer = (axis.unsqueeze(2) * axis.unsqueeze(1)).flatten(1)
             own = torch.mm(outer, self.to_irreps.to(self._dtype)).unsqueeze(1)
             own = envelope * own

@@ -20,6 +20,7 @@ from spinff.nn import _keys
 TABLES: dict[str, tuple[str, ...]] = {
     "edges": (_keys.EDGE_SLOT_KEY, _keys.EDGE_TABLE_KEY),
     "triangles": (
+        _keys.LEG_EDGES_KEY,
         _keys.TRIANGLE_BOND_KEY,
         _keys.TRIANGLE_LEG_KEY,
         _keys.TRIANGLE_SLOT_KEY,
@@ -73,8 +74,7 @@ def common_neighbours(
     types: torch.Tensor,
     pairs: torch.Tensor,
     reach: torch.Tensor,
-    edge_table: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor]:
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Atoms k in reach of both ends of an edge i→j, each once.
 
     Args:
@@ -83,31 +83,34 @@ def common_neighbours(
         types: (N,).
         pairs: (M,) indices of the edges i→j.
         reach: (types, types) Å, no longer than the cutoffs.
-        edge_table: (centres, width) of ``slots``: the edges of each centre.
 
     Returns:
-        bond (T,), row of ``pairs``, and leg (T,), index of the edge i→k; every k with
-        |r_ik| and |r_ik − r_ij| below the reach of i and k, and of j and k.
+        legs (L,): edges i→k within reach; bond (T,), row of ``pairs``, and leg (T,),
+        row of ``legs``, for every k with |r_ik| and |r_ik − r_ij| below the reach of i
+        and k, and of j and k.
     """
+    centre, neighbour = edge_index[0], edge_index[1]
     if pairs.size(0) == 0:
-        return pairs, pairs
-    # (M, width) edges of i, −1 where it has fewer
-    legs = torch.index_select(
-        edge_table, 0, torch.index_select(edge_index[0], 0, pairs)
+        return pairs, pairs, pairs
+    has_pair = torch.zeros_like(types, dtype=torch.bool)
+    has_pair[torch.index_select(centre, 0, pairs)] = True
+    near = edge_vectors.square().sum(-1) < reach[types[centre], types[neighbour]] ** 2
+    legs = torch.where(near & torch.index_select(has_pair, 0, centre))[0]
+    table = slots(torch.index_select(centre, 0, legs), types.size(0))[1]
+    # (M, width) rows of the legs of i, −1 where it has fewer
+    rows = torch.index_select(table, 0, torch.index_select(centre, 0, pairs))
+    bond, column = torch.where(rows >= 0)
+    leg = rows[bond, column]
+    edge = torch.index_select(pairs, 0, bond)
+    side = torch.index_select(legs, 0, leg)
+    vectors = torch.index_select(edge_vectors, 0, side) - torch.index_select(
+        edge_vectors, 0, edge
     )
-    length = edge_vectors.square().sum(-1)
-    short = length < reach[types[edge_index[0]], types[edge_index[1]]].square()
-    there = (legs >= 0) & (legs != pairs.unsqueeze(1)) & short[legs]  # of −1 any
-    bond, column = torch.where(there)
-    leg = legs[bond, column]
-    end = torch.index_select(edge_index[1], 0, torch.index_select(pairs, 0, bond))
-    third = torch.index_select(edge_index[1], 0, leg)
-    limit = reach[types[end], types[third]]
-    vectors = torch.index_select(edge_vectors, 0, leg) - torch.index_select(
-        edge_vectors, 0, torch.index_select(pairs, 0, bond)
-    )
-    near = torch.where(vectors.square().sum(-1) < limit.square())[0]
-    return torch.index_select(bond, 0, near), torch.index_select(leg, 0, near)
+    ends = torch.index_select(types, 0, torch.index_select(neighbour, 0, edge))
+    thirds = torch.index_select(types, 0, torch.index_select(neighbour, 0, side))
+    near = vectors.square().sum(-1) < reach[ends, thirds] ** 2
+    found = torch.where(near & (side != edge))[0]
+    return legs, torch.index_select(bond, 0, found), torch.index_select(leg, 0, found)
 
 
 def magnetic_edge_indices(
@@ -190,15 +193,15 @@ class Topology(GraphModuleMixin, torch.nn.Module):
         types: torch.Tensor,
     ) -> None:
         pairs = data[fields.MAGNETIC_EDGES_KEY]
-        bond, leg = common_neighbours(
+        legs, bond, leg = common_neighbours(
             edge_index,
             data[AtomicDataDict.EDGE_VECTORS_KEY].detach(),
             types,
             pairs,
             self.bond_reach,
-            data[_keys.EDGE_TABLE_KEY],
         )
         slot, table = slots(bond, pairs.size(0))
+        data[_keys.LEG_EDGES_KEY] = legs
         data[_keys.TRIANGLE_BOND_KEY] = bond
         data[_keys.TRIANGLE_LEG_KEY] = leg
         data[_keys.TRIANGLE_SLOT_KEY] = slot
