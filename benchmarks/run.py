@@ -14,7 +14,8 @@ REPOSITORY = Path(__file__).parents[1]
 sys.path.insert(0, str(REPOSITORY / "tests"))
 
 import compiled  # noqa: E402 - they import from the folder added above
-import deepspin  # noqa: E402 - they import from the folder added above
+import cutoffs  # noqa: E402
+import deepspin  # noqa: E402
 import force_call  # noqa: E402
 import frozen_lattice  # noqa: E402
 import memory  # noqa: E402
@@ -30,6 +31,7 @@ from rows import Options, Row  # noqa: E402
 
 ROWS: dict[str, Row] = {
     **compiled.ROWS,
+    **cutoffs.ROWS,
     **deepspin.ROWS,
     **force_call.ROWS,
     **frozen_lattice.ROWS,
