@@ -89,9 +89,11 @@ def test_dense_graphs_keep_every_edge_and_triangle(bond_r_max: float | None) -> 
     data = flat(dense.tensors)
     kept = data["edge_vectors"][dense.edges]
     torch.testing.assert_close(kept, graph.edge_vectors, rtol=0, atol=0)
-    assert torch.equal(data["edge_index"][0][dense.edges], graph.edge_index[0])
+    assert torch.equal(
+        data["edge_index"][:, dense.edges], dense.atoms[graph.edge_index]
+    )
     far = data["edge_vectors"].norm(dim=1) > header.r_max
-    num_added = 12  # edges of the tetrahedron
+    num_added = 2 * 12  # edges of the tetrahedra
     assert int((~far).sum()) == len(graph.edge_vectors) + num_added
     tables = topology(
         {
@@ -102,8 +104,8 @@ def test_dense_graphs_keep_every_edge_and_triangle(bond_r_max: float | None) -> 
         }
     )
     legs = data["leg_edges"][data["triangle_leg"]]
-    # of the tetrahedron: 12 magnetic edges with two common neighbours each
-    assert int((~far[legs]).sum()) == len(tables["triangle_leg"]) + 24
+    # of a tetrahedron: 12 magnetic edges with two common neighbours each
+    assert int((~far[legs]).sum()) == len(tables["triangle_leg"]) + 2 * 24
 
 
 def test_a_split_function_gives_the_function_and_its_derivative() -> None:

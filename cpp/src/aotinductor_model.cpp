@@ -23,7 +23,8 @@ namespace {
 using Tensors = std::map<std::string, at::Tensor>;
 
 const std::string gradient_of = "gradient_";
-const std::string edge_gradient_name = gradient_of + "edge_vectors";
+const std::string wide_gradient = gradient_of + "wide_edge_vectors";
+const std::string narrow_gradient = gradient_of + "narrow_edge_vectors";
 
 /// Names of what goes into a graph and comes out of it, in order.
 struct Signature {
@@ -77,8 +78,8 @@ class AotInductorModel final : public Model {
 
     void couplings(const Graph &graph, Couplings &result) override {
         set_geometry(graph);
-        take_rows("atomic_energy", {dense.num_atoms(), 1}, owned(), result.atom_energy);
-        take_rows("anisotropy", {dense.num_atoms(), 3, 3}, owned(), result.anisotropy);
+        take_atoms("atomic_energy", {dense.num_atoms(), 1}, result.atom_energy);
+        take_atoms("anisotropy", {dense.num_atoms(), 3, 3}, result.anisotropy);
         take_pairs("exchange", {dense.num_magnetic, dense.magnetic_width, 3, 3}, result.exchange);
         take_pairs("biquadratic", {dense.num_magnetic, dense.magnetic_width, 1},
                    result.biquadratic);
@@ -86,58 +87,60 @@ class AotInductorModel final : public Model {
 
     void backward(const CouplingWeights &weights, std::vector<double> &edge_gradient) override {
         const std::int64_t n = dense.num_atoms();
-        const std::vector<double> ones(owned(), 1.0);
-        give("atomic_energy", {n, 1}, ones, nullptr);
-        give("anisotropy", {n, 3, 3}, weights.anisotropy, nullptr);
+        const std::vector<double> ones(dense.num_owned, 1.0);
+        give("atomic_energy", {n, 1}, ones, dense.atom_row);
+        give("anisotropy", {n, 3, 3}, weights.anisotropy, dense.atom_row);
         give("exchange", {dense.num_magnetic, dense.magnetic_width, 3, 3}, weights.exchange,
-             &dense.pair_place);
+             dense.pair_place);
         give("biquadratic", {dense.num_magnetic, dense.magnetic_width, 1}, weights.biquadratic,
-             &dense.pair_place);
+             dense.pair_place);
         run("backward");
-        take_edge_gradient(tensors.at(edge_gradient_name), edge_gradient);
+        take_edge_gradient(tensors.at(wide_gradient), tensors.at(narrow_gradient), edge_gradient);
     }
 
     void set_geometry(const Graph &graph) override {
         tensors.clear(); // what is kept of two geometries at a time would double the memory
         dense.set(graph, header_, bond_reach, reads_triangles);
-        const std::int64_t c = dense.num_centres;
-        const std::int64_t w = dense.width;
         const std::int64_t a = dense.num_magnetic;
         const std::int64_t p = dense.magnetic_width;
-        const auto atoms = static_cast<std::int64_t>(dense.magnetic_atoms.size());
-        tensors["edge_vectors"] = whole(dense.edge_vectors, {c, w, 3});
-        tensors["edge_index"] = whole(dense.edge_index, {2, c, w});
+        give_edges("wide_", dense.wide);
+        give_edges("narrow_", dense.narrow);
         tensors["atom_types"] = whole(dense.types, {dense.num_atoms()});
         tensors["magnetic_edges"] = whole(dense.magnetic_edges, {a, p});
-        tensors["leg_edges"] =
-            whole(dense.leg_edges, {static_cast<std::int64_t>(dense.leg_edges.size())});
+        tensors["leg_edges"] = whole(dense.leg_edges);
         tensors["triangle_leg"] = whole(dense.triangle_leg, {a, p, dense.triangle_width});
-        tensors["magnetic_atoms"] = whole(dense.magnetic_atoms, {atoms});
+        tensors["site_edges"] = whole(dense.site_edges);
+        tensors["magnetic_atoms"] = whole(dense.magnetic_atoms);
         energy_weights.assign(dense.num_atoms(), 0.0);
-        std::fill_n(energy_weights.begin(), owned(), 1.0);
-        tensors["energy_weights"] = whole(energy_weights, {dense.num_atoms()});
+        for (std::int64_t i = 0; i < dense.num_owned; ++i) {
+            energy_weights[dense.atom_row[i]] = 1.0;
+        }
+        tensors["energy_weights"] = whole(energy_weights);
         run("geometry");
     }
 
     void evaluate(std::span<const double> given, bool with_edges, Evaluation &result) override {
         const std::int64_t n = dense.num_atoms();
-        spins.assign(given.begin(), given.begin() + 3 * owned());
-        for (std::int64_t k = 0; k < num_added_atoms; ++k) {
-            spins.insert(spins.end(), {0.0, 0.0, 1.0});
+        spins.assign(3 * n, 0.0);
+        for (std::int64_t i = 0; i < n; ++i) { // of the added atoms: z
+            spins[3 * i + 2] = 1.0;
         }
-        spins.insert(spins.end(), given.begin() + 3 * owned(), given.end());
+        for (std::size_t i = 0; i < given.size() / 3; ++i) {
+            std::copy_n(&given[3 * i], 3, &spins[3 * dense.atom_row[i]]);
+        }
         tensors["spins"] = whole(spins, {n, 3});
         run("spins");
         const auto terms = static_cast<std::int64_t>(header_.terms.size());
-        take_rows("term_energies", {n, terms}, owned(), result.term_energies);
-        take_rows("moment_lengths", {n}, owned(), result.moment_lengths);
-        take_spin_gradient(given.size() / 3, result.spin_gradient);
+        take_atoms("term_energies", {n, terms}, result.term_energies);
+        take_atoms("moment_lengths", {n}, result.moment_lengths);
+        take_spin_gradient(result.spin_gradient);
         if (!with_edges) {
             return;
         }
-        at::Tensor direct; // what the terms of the spins themselves read of the edges
-        if (gives("spins", edge_gradient_name)) {
-            direct = tensors.at(edge_gradient_name);
+        // what the terms of the spins themselves read of the edges
+        std::vector<at::Tensor> direct;
+        for (const auto &name : {wide_gradient, narrow_gradient}) {
+            direct.push_back(gives("spins", name) ? tensors.at(name) : at::Tensor());
         }
         for (const auto &name : signatures.at("backward").inputs) {
             if (name.rfind(gradient_of, 0) == 0 && !gives("spins", name)) {
@@ -145,8 +148,11 @@ class AotInductorModel final : public Model {
             }
         }
         run("backward");
-        const auto network = tensors.at(edge_gradient_name);
-        take_edge_gradient(direct.defined() ? network + direct : network, result.edge_gradient);
+        const auto sum = [](const at::Tensor &network, const at::Tensor &direct) {
+            return direct.defined() ? network + direct : network;
+        };
+        take_edge_gradient(sum(tensors.at(wide_gradient), direct[0]),
+                           sum(tensors.at(narrow_gradient), direct[1]), result.edge_gradient);
     }
 
   private:
@@ -190,8 +196,6 @@ class AotInductorModel final : public Model {
         return std::find(outputs.begin(), outputs.end(), name) != outputs.end();
     }
 
-    std::int64_t owned() const { return dense.num_owned; }
-
     /// Runs a graph on the tensors of its inputs' names, and keeps those it returns by theirs.
     void run(const char *name) {
         const auto &signature = signatures.at(name);
@@ -217,23 +221,39 @@ class AotInductorModel final : public Model {
         return at::from_blob(values.data(), shape,
                              std::is_same_v<T, double> ? at::kDouble : at::kLong);
     }
-    /// The first rows of an output; zeros of a term that the model lacks.
-    void take_rows(const char *name, at::IntArrayRef shape, std::int64_t rows,
-                   std::vector<double> &values) const {
+    template <typename T>
+    static at::Tensor whole(std::vector<T> &values) {
+        return whole(values, {static_cast<std::int64_t>(values.size())});
+    }
+
+    void give_edges(const std::string &which, EdgeTable &table) {
+        tensors[which + "edge_vectors"] = whole(table.vectors, {table.num_centres, table.width, 3});
+        tensors[which + "edge_index"] = whole(table.index, {2, table.num_centres, table.width});
+    }
+
+    /// All rows of an output into `scratch`; zeros of a term that the model lacks.
+    void take_all(const char *name, at::IntArrayRef shape) {
         const auto found = tensors.find(name);
         take(found == tensors.end() ? at::zeros(shape, at::kDouble) : found->second, name, shape,
-             rows, values, who);
+             shape[0], scratch, who);
+    }
+
+    /// The rows of the owned atoms.
+    void take_atoms(const char *name, at::IntArrayRef shape, std::vector<double> &values) {
+        take_all(name, shape);
+        const auto size = static_cast<std::int64_t>(scratch.size()) / shape[0];
+        gather({dense.atom_row.data(), static_cast<std::size_t>(dense.num_owned)}, size, values);
     }
 
     /// The rows of the magnetic edges given.
     void take_pairs(const char *name, at::IntArrayRef shape, std::vector<double> &values) {
-        take_rows(name, shape, shape[0], scratch);
+        take_all(name, shape);
         const auto size = static_cast<std::int64_t>(scratch.size()) / (shape[0] * shape[1]);
         gather(dense.pair_place, size, values);
     }
 
     /// Rows of `size` numbers from `scratch`.
-    void gather(const std::vector<std::int64_t> &places, std::int64_t size,
+    void gather(std::span<const std::int64_t> places, std::int64_t size,
                 std::vector<double> &values) const {
         values.resize(places.size() * size);
         for (std::size_t row = 0; row < places.size(); ++row) {
@@ -241,43 +261,44 @@ class AotInductorModel final : public Model {
         }
     }
 
-    /// The gradient with respect to an output: rows in order or in their places, 0 elsewhere.
+    /// The gradient with respect to an output: rows in their places, 0 elsewhere.
     void give(const std::string &name, at::IntArrayRef shape, const std::vector<double> &values,
-              const std::vector<std::int64_t> *places) {
+              const std::vector<std::int64_t> &places) {
         if (tensors.count(name) == 0) {
             return;
         }
         auto gradient = at::zeros(shape, at::kDouble);
         auto *to = gradient.mutable_data_ptr<double>();
-        if (places == nullptr) {
-            std::copy(values.begin(), values.end(), to);
-        } else {
-            const std::size_t size = gradient.numel() / (shape[0] * shape[1]);
-            for (std::size_t row = 0; row < places->size(); ++row) {
-                std::copy_n(&values[row * size], size, to + (*places)[row] * size);
-            }
+        const std::int64_t last = shape[shape.size() - 1];
+        const std::int64_t size = last == 3 ? 9 : 1; // a tensor or a number
+        for (std::size_t row = 0; row < values.size() / size; ++row) {
+            std::copy_n(&values[row * size], size, to + places[row] * size);
         }
         tensors[gradient_of + name] = gradient;
     }
 
-    void take_edge_gradient(const at::Tensor &gradient, std::vector<double> &values) {
-        take(gradient, "edge_gradient", {dense.num_centres, dense.width, 3}, dense.num_centres,
-             scratch, who);
+    /// Of the edges given, from those of both tables.
+    void take_edge_gradient(const at::Tensor &wide, const at::Tensor &narrow,
+                            std::vector<double> &values) {
+        const auto check = [&](const at::Tensor &gradient, const EdgeTable &table,
+                               std::vector<double> &rows) {
+            take(gradient, "edge_gradient", {table.num_centres, table.width, 3}, table.num_centres,
+                 rows, who);
+        };
+        check(wide, dense.wide, scratch);
+        check(narrow, dense.narrow, second_scratch);
+        scratch.insert(scratch.end(), second_scratch.begin(), second_scratch.end());
         gather(dense.place, 3, values);
     }
 
     /// Without the rows of the added atoms.
-    void take_spin_gradient(std::size_t num_given, std::vector<double> &values) {
-        values.assign(3 * num_given, 0.0);
-        const auto found = tensors.find(gradient_of + "spins");
-        if (found == tensors.end()) { // no term sees the spins
+    void take_spin_gradient(std::vector<double> &values) {
+        values.assign(3 * dense.atom_row.size(), 0.0);
+        if (tensors.count(gradient_of + "spins") == 0) { // no term sees the spins
             return;
         }
-        take(found->second, "spin_gradient", {dense.num_atoms(), 3}, dense.num_atoms(), scratch,
-             who);
-        const auto end = scratch.begin() + 3 * owned();
-        std::copy(scratch.begin(), end, values.begin());
-        std::copy(end + 3 * num_added_atoms, scratch.end(), values.begin() + 3 * owned());
+        take_all((gradient_of + "spins").c_str(), {dense.num_atoms(), 3});
+        gather(dense.atom_row, 3, values);
     }
 
     ModelHeader header_;
@@ -289,7 +310,7 @@ class AotInductorModel final : public Model {
     std::map<std::string, std::unique_ptr<torch::inductor::AOTIModelPackageLoader>> graphs;
     // Of the last geometry; `tensors` refers to the vectors.
     DenseGraph dense;
-    std::vector<double> energy_weights, spins, scratch;
+    std::vector<double> energy_weights, spins, scratch, second_scratch;
     Tensors tensors;
 };
 

@@ -8,17 +8,51 @@ namespace spinff {
 
 namespace {
 
-constexpr std::int64_t least_width = num_added_atoms;
+constexpr std::int64_t least_width = tetrahedron;
 /// Length of an empty edge in largest cutoffs.
 constexpr double far = 2.0;
 
+/// Number of edges above which a centre belongs into the wide table, so that fewest places are
+/// empty.
+std::int64_t narrow_width(const std::vector<std::int64_t> &counts) {
+    std::int64_t widest = 0;
+    for (const auto count : counts) {
+        widest = std::max(widest, count);
+    }
+    std::vector<std::int64_t> number(widest + 1, 0); // of centres with so many edges
+    for (const auto count : counts) {
+        ++number[count];
+    }
+    auto best = widest;
+    auto fewest = static_cast<std::int64_t>(counts.size()) * widest;
+    std::int64_t narrow = 0;
+    for (std::int64_t limit = 0; limit < widest; ++limit) {
+        narrow += number[limit];
+        const auto wide = static_cast<std::int64_t>(counts.size()) - narrow;
+        const auto places = wide * widest + narrow * limit;
+        if (number[limit] > 0 && places < fewest) {
+            fewest = places;
+            best = limit;
+        }
+    }
+    return best;
+}
+
+/// A table of empty places; rows are the atoms from `first` on.
+void make_empty(EdgeTable &table, std::int64_t first, double length) {
+    table.vectors.assign(3 * table.num_places(), 0.0);
+    table.index.resize(2 * table.num_places());
+    for (std::int64_t p = 0; p < table.num_places(); ++p) {
+        table.vectors[3 * p] = length;
+        table.index[p] = table.index[table.num_places() + p] = first + p / table.width;
+    }
+}
+
 } // namespace
 
-Slots make_slots(const std::vector<std::int64_t> &rows, std::int64_t num_rows,
-                 std::int64_t least_width) {
+Slots make_slots(const std::vector<std::int64_t> &rows, std::int64_t num_rows) {
     std::vector<std::int64_t> filled(num_rows, 0);
     Slots result;
-    result.width = least_width;
     for (const auto row : rows) {
         result.width = std::max(result.width, ++filled[row]);
     }
@@ -36,75 +70,114 @@ Slots make_slots(const std::vector<std::int64_t> &rows, std::int64_t num_rows,
 void DenseGraph::set(const Graph &graph, const ModelHeader &header,
                      const std::vector<std::vector<double>> &bond_reach, bool with_triangles) {
     this->bond_reach = bond_reach;
-    add_tetrahedron(graph, header);
+    order_atoms(graph);
+    add_edges(graph, header);
     place_edges(header);
     place_magnetic_edges(header);
     if (with_triangles) {
         place_triangles();
     }
-    place.assign(edges_of_centre.slot.begin(),
-                 edges_of_centre.slot.begin() +
-                     static_cast<std::ptrdiff_t>(graph.edge_index.size() / 2));
+    place.assign(edge_place.begin(),
+                 edge_place.begin() + static_cast<std::ptrdiff_t>(graph.edge_index.size() / 2));
     pair_place.assign(pairs_of_centre.slot.begin(),
                       pairs_of_centre.slot.begin() +
                           static_cast<std::ptrdiff_t>(graph.magnetic_edges.size()));
 }
 
-void DenseGraph::add_tetrahedron(const Graph &graph, const ModelHeader &header) {
+/// Wide centres, a tetrahedron, narrow centres, a tetrahedron, ghosts.
+void DenseGraph::order_atoms(const Graph &graph) {
+    num_owned = static_cast<std::int64_t>(graph.num_owned);
+    std::vector<std::int64_t> counts(num_owned, 0);
+    for (std::size_t edge = 0; edge < graph.edge_index.size() / 2; ++edge) {
+        ++counts[graph.edge_index[edge]];
+    }
+    const auto limit = narrow_width(counts);
+    atom_row.resize(graph.types.size());
+    added_row.clear();
+    std::int64_t row = 0;
+    for (const bool is_wide : {true, false}) {
+        const auto first = row;
+        for (std::int64_t i = 0; i < num_owned; ++i) {
+            if ((counts[i] > limit) == is_wide) {
+                atom_row[i] = row++;
+            }
+        }
+        for (std::int64_t corner = 0; corner < tetrahedron; ++corner) {
+            added_row.push_back(row++);
+        }
+        (is_wide ? wide : narrow).num_centres = row - first;
+    }
+    for (std::size_t ghost = num_owned; ghost < atom_row.size(); ++ghost) {
+        atom_row[ghost] = row++;
+    }
+}
+
+void DenseGraph::add_edges(const Graph &graph, const ModelHeader &header) {
     const auto magnetic = std::find(header.magnetic.begin(), header.magnetic.end(), true);
     const auto type = static_cast<std::size_t>(magnetic - header.magnetic.begin());
     const double side = 0.5 * bond_reach[type][type] * std::sqrt(0.5);
-    constexpr double corners[num_added_atoms][3] = {{0, 0, 0}, {0, 1, 1}, {1, 0, 1}, {1, 1, 0}};
+    constexpr double corners[tetrahedron][3] = {{0, 0, 0}, {0, 1, 1}, {1, 0, 1}, {1, 1, 0}};
 
-    num_owned = static_cast<std::int64_t>(graph.num_owned);
-    types.assign(graph.types.begin(), graph.types.begin() + num_owned);
-    types.insert(types.end(), num_added_atoms, static_cast<std::int64_t>(type));
-    types.insert(types.end(), graph.types.begin() + num_owned, graph.types.end());
-
+    types.assign(graph.types.size() + num_added_atoms, static_cast<std::int64_t>(type));
+    for (std::size_t i = 0; i < graph.types.size(); ++i) {
+        types[atom_row[i]] = graph.types[i];
+    }
     const std::size_t given = graph.edge_index.size() / 2;
     vectors.assign(graph.edge_vectors.begin(), graph.edge_vectors.end());
-    centres.assign(graph.edge_index.begin(), graph.edge_index.begin() + given);
-    neighbours.assign(graph.edge_index.begin() + given, graph.edge_index.end());
-    for (auto &neighbour : neighbours) {
-        neighbour += neighbour < num_owned ? 0 : num_added_atoms;
+    centres.resize(given);
+    neighbours.resize(given);
+    for (std::size_t edge = 0; edge < given; ++edge) {
+        centres[edge] = atom_row[graph.edge_index[edge]];
+        neighbours[edge] = atom_row[graph.edge_index[given + edge]];
     }
     pairs.assign(graph.magnetic_edges.begin(), graph.magnetic_edges.end());
     for (std::int64_t i = 0; i < num_added_atoms; ++i) {
         for (std::int64_t j = 0; j < num_added_atoms; ++j) {
-            if (i == j) {
+            if (i == j || i / tetrahedron != j / tetrahedron) {
                 continue;
             }
             pairs.push_back(static_cast<std::int64_t>(centres.size()));
-            centres.push_back(num_owned + i);
-            neighbours.push_back(num_owned + j);
+            centres.push_back(added_row[i]);
+            neighbours.push_back(added_row[j]);
             for (int a = 0; a < 3; ++a) {
-                vectors.push_back(side * (corners[j][a] - corners[i][a]));
+                vectors.push_back(side *
+                                  (corners[j % tetrahedron][a] - corners[i % tetrahedron][a]));
             }
         }
     }
 }
 
 void DenseGraph::place_edges(const ModelHeader &header) {
-    num_centres = num_owned + num_added_atoms;
-    edges_of_centre = make_slots(centres, num_centres, least_width);
-    width = edges_of_centre.width;
-    // the added atoms have fewer edges than places
-    no_pair = num_owned * width + width - 1;
-    no_leg = no_pair + width;
+    std::vector<std::int64_t> filled(wide.num_centres + narrow.num_centres, 0);
+    for (const auto centre : centres) {
+        ++filled[centre];
+    }
+    const auto middle = filled.begin() + static_cast<std::ptrdiff_t>(wide.num_centres);
+    wide.width = std::max(least_width, *std::max_element(filled.begin(), middle));
+    narrow.width = std::max(least_width, *std::max_element(middle, filled.end()));
+    make_empty(wide, 0, far * header.r_max);
+    make_empty(narrow, wide.num_centres, far * header.r_max);
+    // the corners of a tetrahedron have fewer edges than places
+    no_leg = wide.num_places() + narrow.num_places() - 1;
+    no_pair = no_leg - narrow.width;
+    double *other = &narrow.vectors[3 * (narrow.num_places() - 1)];
+    other[0] = 0.0;
+    other[1] = 1.5 * far * header.r_max;
 
-    const std::int64_t places = num_centres * width;
-    edge_vectors.assign(3 * places, 0.0);
-    edge_index.resize(2 * places);
-    for (std::int64_t p = 0; p < places; ++p) {
-        const auto edge = edges_of_centre.table[p];
-        edge_index[p] = p / width;
-        edge_index[places + p] = edge < 0 ? p / width : neighbours[edge];
-        if (edge >= 0) {
-            std::copy_n(&vectors[3 * edge], 3, &edge_vectors[3 * p]);
-        } else if (p == no_leg) {
-            edge_vectors[3 * p + 1] = 1.5 * far * header.r_max;
-        } else {
-            edge_vectors[3 * p] = far * header.r_max;
+    std::fill(filled.begin(), filled.end(), 0);
+    edge_place.resize(centres.size());
+    site_edges.clear();
+    for (std::size_t edge = 0; edge < centres.size(); ++edge) {
+        const auto centre = centres[edge];
+        const bool is_wide = centre < wide.num_centres;
+        EdgeTable &table = is_wide ? wide : narrow;
+        const auto row = is_wide ? centre : centre - wide.num_centres;
+        const auto p = row * table.width + filled[centre]++;
+        table.index[table.num_places() + p] = neighbours[edge];
+        std::copy_n(&vectors[3 * edge], 3, &table.vectors[3 * p]);
+        edge_place[edge] = is_wide ? p : wide.num_places() + p;
+        if (header.magnetic[types[centre]]) {
+            site_edges.push_back(edge_place[edge]);
         }
     }
 }
@@ -118,8 +191,8 @@ void DenseGraph::place_magnetic_edges(const ModelHeader &header) {
             magnetic_atoms.push_back(static_cast<std::int64_t>(atom));
         }
     }
-    // the last of the added atoms, which come before the ghosts, has edges
-    num_magnetic = row_of_atom[num_centres - 1] + 1;
+    // the last of the added atoms, which comes before the ghosts, has edges
+    num_magnetic = row_of_atom[added_row.back()] + 1;
     std::vector<std::int64_t> rows;
     rows.reserve(pairs.size());
     for (const auto edge : pairs) {
@@ -129,14 +202,14 @@ void DenseGraph::place_magnetic_edges(const ModelHeader &header) {
     magnetic_width = pairs_of_centre.width;
     magnetic_edges.assign(num_magnetic * magnetic_width, no_pair);
     for (std::size_t pair = 0; pair < pairs.size(); ++pair) {
-        magnetic_edges[pairs_of_centre.slot[pair]] = edges_of_centre.slot[pairs[pair]];
+        magnetic_edges[pairs_of_centre.slot[pair]] = edge_place[pairs[pair]];
     }
 }
 
 /// For each magnetic edge i->j the other edges i->k with k in reach of both.
 void DenseGraph::place_triangles() {
     const auto num_edges = static_cast<std::int64_t>(centres.size());
-    std::vector<std::vector<std::int64_t>> legs_of(num_centres); // edges
+    std::vector<std::vector<std::int64_t>> legs_of(wide.num_centres + narrow.num_centres);
     std::vector<std::int64_t> row_of_leg(num_edges, 0);
     leg_edges.assign(1, no_leg);
     for (std::int64_t edge = 0; edge < num_edges; ++edge) {
@@ -162,7 +235,7 @@ void DenseGraph::place_triangles() {
             }
             if (row_of_leg[leg] == 0) {
                 row_of_leg[leg] = static_cast<std::int64_t>(leg_edges.size());
-                leg_edges.push_back(edges_of_centre.slot[leg]);
+                leg_edges.push_back(edge_place[leg]);
             }
             rows.push_back(pairs_of_centre.slot[pair]);
             legs.push_back(row_of_leg[leg]);

@@ -1,13 +1,16 @@
 """Graphs as dense tables: how a compiled network takes them.
 
-    edges           (C, W)     edges of each centre
+    wide edges      (C1, W1)   edges of each centre that has many
+    narrow edges    (C2, W2)   edges of each centre that has few
     magnetic edges  (A, P)     those between magnetic atoms, of each magnetic centre
     triangles       (A, P, V)  legs i→k of each magnetic edge i→j with k in reach of j
     legs            (L,)       the edges that triangles refer to
+    sites           (S,)       the edges of magnetic centres
 
 The empty places are edges longer than any cutoff: a network without biases makes zeros
 of them, whatever is done to them later. What belongs to one atom then lies together,
-and sums over neighbours need no index. ``cpp/src/dense_graph.cpp`` does the same.
+and sums over neighbours need no index. Edges have one numbering, wide ones first, and
+so have centres. ``cpp/src/dense_graph.cpp`` does the same.
 """
 
 from __future__ import annotations
@@ -22,13 +25,25 @@ from spinff.compiled.examples import Graph
 from spinff.header import ModelHeader
 from spinff.nn import Topology, _keys
 
-NUM_ADDED = 4
-"""Atoms that are added to every graph, a tetrahedron of magnetic ones behind the owned.
+WIDE_VECTORS, NARROW_VECTORS = "wide_edge_vectors", "narrow_edge_vectors"
+"""(C1, W1, 3) and (C2, W2, 3) Å."""
+WIDE_INDEX, NARROW_INDEX = "wide_edge_index", "narrow_edge_index"
+"""(2, C1, W1) and (2, C2, W2)."""
+TABLES = {
+    AtomicDataDict.EDGE_VECTORS_KEY: (WIDE_VECTORS, NARROW_VECTORS),
+    AtomicDataDict.EDGE_INDEX_KEY: (WIDE_INDEX, NARROW_INDEX),
+}
+"""What becomes of the fields of edges."""
+
+TETRAHEDRON = 4
+"""Atoms of a tetrahedron of magnetic ones. One is added to each table of edges, behind
+its owned atoms.
 
 No size is then 0 or 1, which a compiled network takes for a constant, and there are
 empty places. It touches nobody, and nobody asks for it.
 """
-_LEAST_WIDTH = NUM_ADDED
+NUM_ADDED = 2 * TETRAHEDRON
+_LEAST_WIDTH = TETRAHEDRON
 _FAR = 2.0
 """Length of an empty edge in largest cutoffs."""
 
@@ -59,12 +74,12 @@ def dense_graph(
         header: of the model.
         bond_reach: (types, types) Å, of its module ``Topology``.
     """
-    whole = _with_tetrahedron(graph, header, bond_reach)
+    whole, atoms, num_wide = _with_tetrahedra(graph, header, bond_reach)
     topology = Topology(
         type_names=list(header.type_names),
         magnetic_types=list(header.magnetic_types),
         bond_reach=bond_reach,
-        tables={"edges", "triangles", "pairs"},
+        tables={"triangles", "sites", "pairs"},
         irreps_in={},
     )
     tables = topology(
@@ -75,21 +90,32 @@ def dense_graph(
             fields.MAGNETIC_EDGES_KEY: whole.magnetic_edges,
         }
     )
-    edges = _at_least(tables[_keys.EDGE_TABLE_KEY], _LEAST_WIDTH)
-    num_centres, width = edges.shape
-    place = torch.empty_like(tables[_keys.EDGE_SLOT_KEY])
-    place[edges[edges >= 0]] = torch.nonzero(edges.flatten() >= 0).view(-1)
-    # two empty places with different vectors: one for magnetic edges, one for legs
-    no_bond = graph.num_owned * width + width - 1
-    no_leg = no_bond + width
+    num_centres = graph.num_owned + NUM_ADDED
+    counts = torch.bincount(whole.edge_index[0], minlength=num_centres)
+    sizes = [
+        (len(part), max(_LEAST_WIDTH, int(part.max())))
+        for part in (counts[:num_wide], counts[num_wide:])
+    ]
+    place = _places(whole.edge_index[0], counts, num_wide, sizes)
+    # the last edges of two corners of the last tetrahedron are empty: one place for
+    # magnetic edges and one, of another direction, for legs
+    num_places = sum(rows * width for rows, width in sizes)
+    no_bond, no_leg = num_places - 1 - sizes[1][1], num_places - 1
 
-    vectors = torch.zeros(num_centres * width, 3, dtype=torch.float64)
+    vectors = torch.zeros(num_places, 3, dtype=torch.float64)
     vectors[:, 0] = _FAR * header.r_max
     vectors[no_leg] = torch.tensor([0.0, 1.5 * _FAR * header.r_max, 0.0])
     vectors[place] = whole.edge_vectors
-    centre = torch.arange(num_centres).repeat_interleave(width)
+    centre = torch.cat(
+        [
+            torch.arange(num_wide).repeat_interleave(sizes[0][1]),
+            torch.arange(num_wide, num_centres).repeat_interleave(sizes[1][1]),
+        ]
+    )
     neighbour = centre.clone()
     neighbour[place] = whole.edge_index[1]
+    index = torch.stack([centre, neighbour])
+    first = sizes[0][0] * sizes[0][1]
 
     pairs = tables[_keys.PAIR_TABLE_KEY]  # (A, P) rows of the magnetic edges
     magnetic = torch.where(
@@ -101,57 +127,56 @@ def dense_graph(
     legs = tables[_keys.TRIANGLE_LEG_KEY][triangles.clamp_min(0)] + 1
     legs = torch.where(triangles >= 0, legs, 0)
     legs = torch.where(pairs.unsqueeze(-1) >= 0, legs[pairs.clamp_min(0)], 0)
-    kept = torch.arange(whole.types.size(0))
-    owned = graph.num_owned
     return DenseGraph(
         tensors={
-            AtomicDataDict.EDGE_VECTORS_KEY: vectors.view(num_centres, width, 3),
-            AtomicDataDict.EDGE_INDEX_KEY: torch.stack([centre, neighbour]).view(
-                2, num_centres, width
-            ),
+            WIDE_VECTORS: vectors[:first].view(*sizes[0], 3),
+            NARROW_VECTORS: vectors[first:].view(*sizes[1], 3),
+            # compiled networks take memory as it lies
+            WIDE_INDEX: index[:, :first].contiguous().view(2, *sizes[0]),
+            NARROW_INDEX: index[:, first:].contiguous().view(2, *sizes[1]),
             AtomicDataDict.ATOM_TYPE_KEY: whole.types,
             fields.MAGNETIC_EDGES_KEY: magnetic,
             _keys.LEG_EDGES_KEY: leg_edges,
             _keys.TRIANGLE_LEG_KEY: legs,
+            _keys.SITE_EDGES_KEY: place[tables[_keys.SITE_EDGES_KEY]],
             _keys.MAGNETIC_ATOMS_KEY: tables[_keys.MAGNETIC_ATOMS_KEY],
         },
         spins=whole.spins,
-        atoms=torch.cat([kept[:owned], kept[owned + NUM_ADDED :]]),
+        atoms=atoms,
         edges=place[: graph.edge_vectors.size(0)],
-        num_owned=owned,
+        num_owned=graph.num_owned,
     )
 
 
 def flat(tables: Tensors) -> Tensors:
     """The fields that the modules of a network read, from those tables there are."""
     data: Tensors = {}
-    for key, axis in (
-        (AtomicDataDict.EDGE_VECTORS_KEY, 0),
-        (AtomicDataDict.EDGE_INDEX_KEY, 1),
-        (fields.MAGNETIC_EDGES_KEY, 0),
+    for key, names in TABLES.items():
+        if names[0] in tables:
+            axis = 1 if key == AtomicDataDict.EDGE_INDEX_KEY else 0
+            parts = [tables[name].flatten(axis, axis + 1) for name in names]
+            data[key] = torch.cat(parts, dim=axis)
+    for key in (
+        AtomicDataDict.ATOM_TYPE_KEY,
+        _keys.LEG_EDGES_KEY,
+        _keys.SITE_EDGES_KEY,
+        _keys.MAGNETIC_ATOMS_KEY,
     ):
         if key in tables:
-            data[key] = tables[key].flatten(axis, axis + 1)
-    if AtomicDataDict.ATOM_TYPE_KEY in tables:
-        data[AtomicDataDict.ATOM_TYPE_KEY] = tables[AtomicDataDict.ATOM_TYPE_KEY]
-    if AtomicDataDict.EDGE_INDEX_KEY in tables:
-        centres = tables[AtomicDataDict.EDGE_INDEX_KEY][0]
-        data[_keys.EDGE_SLOT_KEY] = centres.new_zeros(0)
-        data[_keys.EDGE_TABLE_KEY] = centres
+            data[key] = tables[key]
+    if WIDE_INDEX in tables:
+        data[_keys.EDGE_TABLE_KEY] = tables[WIDE_INDEX][0]
+        data[_keys.NARROW_TABLE_KEY] = tables[NARROW_INDEX][0]
+        data[_keys.EDGE_SLOT_KEY] = tables[WIDE_INDEX].new_zeros(0)
     if _keys.TRIANGLE_LEG_KEY in tables:
-        data[_keys.LEG_EDGES_KEY] = tables[_keys.LEG_EDGES_KEY]
         legs = tables[_keys.TRIANGLE_LEG_KEY].flatten(0, 1)  # (M, V)
         data[_keys.TRIANGLE_LEG_KEY] = legs.flatten()
         data[_keys.TRIANGLE_BOND_KEY] = _row_of_places(legs)
         data[_keys.TRIANGLE_SLOT_KEY] = legs.new_zeros(0)
         data[_keys.TRIANGLE_TABLE_KEY] = legs
-    if _keys.MAGNETIC_ATOMS_KEY in tables:
-        atoms = tables[_keys.MAGNETIC_ATOMS_KEY]
+    if fields.MAGNETIC_EDGES_KEY in tables:
         pairs = tables[fields.MAGNETIC_EDGES_KEY]
-        width = tables[AtomicDataDict.EDGE_INDEX_KEY].size(2)
-        first = width * atoms[: pairs.size(0)].unsqueeze(1)
-        data[_keys.MAGNETIC_ATOMS_KEY] = atoms
-        data[_keys.SITE_EDGES_KEY] = (first + torch.arange(width)).flatten()
+        data[fields.MAGNETIC_EDGES_KEY] = pairs.flatten()
         data[_keys.PAIR_CENTRE_KEY] = _row_of_places(pairs)
         data[_keys.PAIR_SLOT_KEY] = pairs.new_zeros(0)
         data[_keys.PAIR_TABLE_KEY] = pairs
@@ -164,31 +189,73 @@ def _row_of_places(table: torch.Tensor) -> torch.Tensor:
     return rows.expand(table.size(0), table.size(1)).reshape(-1)
 
 
-def _at_least(table: torch.Tensor, width: int) -> torch.Tensor:
-    """A table with empty columns added."""
-    missing = max(0, width - table.size(1))
-    return torch.cat([table, table.new_full((table.size(0), missing), -1)], dim=1)
+def _places(
+    centre: torch.Tensor,
+    counts: torch.Tensor,
+    num_wide: int,
+    sizes: list[tuple[int, int]],
+) -> torch.Tensor:
+    """Place of each edge (E,) by its centre, in both tables one after the other."""
+    (rows, wide), (_, narrow) = sizes
+    number = torch.arange(counts.size(0))
+    first = torch.where(
+        number < num_wide, number * wide, rows * wide + (number - num_wide) * narrow
+    )
+    order = torch.argsort(centre, stable=True)
+    start = torch.cumsum(counts, 0) - counts
+    within = torch.empty_like(centre)
+    within[order] = torch.arange(centre.size(0)) - start[centre[order]]
+    return first[centre] + within
 
 
-def _with_tetrahedron(
+def _is_wide(counts: torch.Tensor) -> torch.Tensor:
+    """The centres (C,) to put into the wide table, so that fewest places are empty."""
+    if counts.size(0) == 0:
+        return counts > 0
+    limits = torch.unique(counts)
+    wide = torch.tensor([int((counts > limit).sum()) for limit in limits])
+    places = wide * counts.max() + (counts.size(0) - wide) * limits
+    return counts > limits[torch.argmin(places)]
+
+
+def _with_tetrahedra(
     graph: Graph, header: ModelHeader, bond_reach: torch.Tensor
-) -> Graph:
+) -> tuple[Graph, torch.Tensor, int]:
+    """A graph in the order of the tables; rows of the atoms given; wide centres."""
     number = header.type_names.index(header.magnetic_types[0])
     side = 0.5 * float(bond_reach[number, number]) * 0.5**0.5
     corners = side * torch.tensor(
         [[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]], dtype=torch.float64
     )
-    centre, neighbour = torch.nonzero(1 - torch.eye(NUM_ADDED), as_tuple=True)
-    owned = graph.num_owned
-    shifted = graph.edge_index + NUM_ADDED * (graph.edge_index >= owned)
-    num_edges = graph.edge_vectors.size(0)
-    spin = graph.spins.new_tensor([[0.0, 0.0, 1.0]]).expand(NUM_ADDED, 3)
-    types = graph.types
-    return Graph(
-        torch.cat([graph.edge_vectors, corners[neighbour] - corners[centre]]),
-        torch.cat([shifted, owned + torch.stack([centre, neighbour])], dim=1),
-        torch.cat([types[:owned], types.new_full((NUM_ADDED,), number), types[owned:]]),
-        torch.cat([graph.magnetic_edges, num_edges + torch.arange(centre.size(0))]),
-        torch.cat([graph.spins[:owned], spin, graph.spins[owned:]]),
+    owned, given = graph.num_owned, graph.types.size(0)
+    is_wide = _is_wide(torch.bincount(graph.edge_index[0], minlength=owned)[:owned])
+    num_wide = int(is_wide.sum()) + TETRAHEDRON
+    added = given + torch.arange(NUM_ADDED)
+    order = torch.cat(
+        [
+            torch.nonzero(is_wide).view(-1),
+            added[:TETRAHEDRON],
+            torch.nonzero(~is_wide).view(-1),
+            added[TETRAHEDRON:],
+            torch.arange(owned, given),
+        ]
+    )
+    row = torch.empty_like(order)
+    row[order] = torch.arange(order.size(0))
+    corner, other = torch.nonzero(1 - torch.eye(TETRAHEDRON), as_tuple=True)
+    sides = torch.stack([corner, other])
+    edges = torch.cat(
+        [graph.edge_index, added[sides], added[sides + TETRAHEDRON]], dim=1
+    )
+    num_edges, num_sides = graph.edge_vectors.size(0), 2 * corner.size(0)
+    types = torch.cat([graph.types, graph.types.new_full((NUM_ADDED,), number)])
+    spins = graph.spins.new_tensor([[0.0, 0.0, 1.0]]).expand(NUM_ADDED, 3)
+    whole = Graph(
+        torch.cat([graph.edge_vectors, *(2 * [corners[other] - corners[corner]])]),
+        row[edges],
+        types[order],
+        torch.cat([graph.magnetic_edges, num_edges + torch.arange(num_sides)]),
+        torch.cat([graph.spins, spins])[order],
         owned,
     )
+    return whole, row[:given], num_wide

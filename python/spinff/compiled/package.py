@@ -11,10 +11,16 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
-from nequip.data import AtomicDataDict
 
 from spinff import fields
-from spinff.compiled.dense import DenseGraph, dense_graph, flat
+from spinff.compiled.dense import (
+    NARROW_VECTORS,
+    TABLES,
+    WIDE_VECTORS,
+    DenseGraph,
+    dense_graph,
+    flat,
+)
 from spinff.compiled.examples import Graph, example_graph
 from spinff.compiled.graphs import Tensors, inputs, trace, with_constants
 from spinff.compiled.split import GRADIENT, Half, split
@@ -26,7 +32,8 @@ SIGNATURES_NAME = "compiled.json"
 SPINS = "spins"
 ENERGY_WEIGHTS = "energy_weights"
 """(N,) 1 for atoms whose energy counts, 0 for others."""
-EDGE_GRADIENT = GRADIENT + AtomicDataDict.EDGE_VECTORS_KEY
+VECTORS = (WIDE_VECTORS, NARROW_VECTORS)
+EDGE_GRADIENTS = [GRADIENT + name for name in VECTORS]
 _TERM_ENERGIES, _LENGTHS = "term_energies", "moment_lengths"
 
 
@@ -157,8 +164,8 @@ class _Interface:
     """Those that the terms of the spins read."""
     made: list[str]
     """What geometry makes and they read."""
-    rows: dict[str, str]
-    """Of some of the latter: the table whose entries, row by row, it belongs to."""
+    of_pairs: set[str]
+    """Those of the latter that belong to the table of magnetic edges, row by row."""
 
 
 def _interface(parts: _Parts, example: DenseGraph) -> _Interface:
@@ -167,42 +174,45 @@ def _interface(parts: _Parts, example: DenseGraph) -> _Interface:
     made = parts.geometry(tables)
     parts.module.spin_energies(_ReadKeys({**flat(tables), **made}, read), example.spins)
     needed = parts.module.network.topology.tables
-    of_triangles = (_keys.LEG_EDGES_KEY, _keys.TRIANGLE_LEG_KEY)
-    geometry = [
-        key
-        for key in tables
-        if ("triangles" in needed or key not in of_triangles)
-        and ({"sites", "pairs"} & {*needed} or key != _keys.MAGNETIC_ATOMS_KEY)
-    ]
-    names = [key for key in made if key in read]
-    rows = {
-        name: key
-        for name in names
-        for key in (AtomicDataDict.EDGE_VECTORS_KEY, fields.MAGNETIC_EDGES_KEY)
-        if made[name].size(0) == tables[key].size(0) * tables[key].size(1)
+    table_of = {
+        _keys.LEG_EDGES_KEY: "triangles",
+        _keys.TRIANGLE_LEG_KEY: "triangles",
+        _keys.SITE_EDGES_KEY: "sites",
+        _keys.MAGNETIC_ATOMS_KEY: "pairs",
     }
-    return _Interface(geometry, [k for k in geometry if k in read], names, rows)
+    geometry = [key for key in tables if key not in table_of or table_of[key] in needed]
+    for field, two in TABLES.items():
+        if field in read:
+            read |= {*two}
+    names = [key for key in made if key in read]
+    pairs = tables[fields.MAGNETIC_EDGES_KEY]
+    of_pairs = {name for name in names if made[name].size(0) == pairs.numel()}
+    return _Interface(geometry, [k for k in geometry if k in read], names, of_pairs)
 
 
 def _geometry(
     parts: _Parts, examples: list[DenseGraph], interface: _Interface
 ) -> tuple[Half, Half]:
     keys = interface.geometry
+    vectors = [keys.index(name) for name in VECTORS]
 
     def forward(values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         tables = dict(zip(keys, values, strict=True))
         made = parts.geometry(tables)
-        for name, table in interface.rows.items():  # sizes are then independent
-            rows, width = tables[table].shape[:2]
+        rows, width = tables[fields.MAGNETIC_EDGES_KEY].shape
+        for name in interface.of_pairs:  # sizes are then independent
             made[name] = made[name].view(rows, width, *made[name].shape[1:])
         return [made[name] for name in interface.made]
 
     def joint(*values: torch.Tensor) -> list[torch.Tensor]:
         given = list(values[: len(keys)])
-        given[0] = given[0].detach().requires_grad_(True)
+        for number in vectors:
+            given[number] = given[number].detach().requires_grad_(True)
         made = forward(given)
-        gradient = torch.autograd.grad(made, given[:1], values[len(keys) :])
-        return [tensor.detach() for tensor in made] + [*gradient]
+        gradients = torch.autograd.grad(
+            made, [given[number] for number in vectors], values[len(keys) :]
+        )
+        return [tensor.detach() for tensor in made] + [*gradients]
 
     inputs_of = []
     for example in examples:
@@ -214,25 +224,21 @@ def _geometry(
         }
         inputs_of.append(given | gradients)
     halves = split(*trace(joint, *inputs_of), len(keys), interface.made)
-    return halves[0], Half(halves[1].graph, halves[1].inputs, [EDGE_GRADIENT])
+    return halves[0], Half(halves[1].graph, halves[1].inputs, EDGE_GRADIENTS)
 
 
 def _spins(
     parts: _Parts, examples: list[DenseGraph], interface: _Interface, forward: Half
 ) -> Half:
     keys = [*interface.spins, *interface.made, SPINS, ENERGY_WEIGHTS]
-    wanted = [
-        key
-        for key in (AtomicDataDict.EDGE_VECTORS_KEY, *interface.made, SPINS)
-        if key in keys
-    ]
+    wanted = [key for key in (*VECTORS, *interface.made, SPINS) if key in keys]
 
     def energies(*values: torch.Tensor) -> list[torch.Tensor | None]:
         data = dict(zip(keys, values, strict=True))
         for key in wanted:
             data[key] = data[key].detach().requires_grad_(True)
         made = {
-            name: data[name].flatten(0, 1) if name in interface.rows else data[name]
+            name: data[name].flatten(0, 1) if name in interface.of_pairs else data[name]
             for name in interface.made
         }
         tables = {key: data[key] for key in interface.spins}
@@ -271,7 +277,7 @@ def _run(
 
 def _energy_weights(graph: DenseGraph) -> torch.Tensor:
     weights = torch.zeros(graph.spins.size(0), dtype=torch.float64)
-    weights[: graph.num_owned] = 1.0
+    weights[graph.atoms[: graph.num_owned]] = 1.0
     return weights
 
 
@@ -369,12 +375,17 @@ class CompiledModel:
             if name.startswith(GRADIENT):  # what the spins do not matter to
                 data[name] = torch.zeros_like(data[name.removeprefix(GRADIENT)])
         data |= of_spins
-        edge_gradient = self.run("backward", data)[EDGE_GRADIENT]
-        edge_gradient = edge_gradient + of_spins.get(EDGE_GRADIENT, 0.0)
+        backward = self.run("backward", data)
+        edge_gradient = torch.cat(
+            [
+                (backward[name] + of_spins.get(name, 0.0)).flatten(0, 1)
+                for name in EDGE_GRADIENTS
+            ]
+        )
         spin_gradient = of_spins.get(GRADIENT + SPINS, torch.zeros_like(graph.spins))
         return (
             of_spins[_TERM_ENERGIES][graph.atoms],
-            edge_gradient.flatten(0, 1)[graph.edges],
+            edge_gradient[graph.edges],
             spin_gradient[graph.atoms],
             of_spins[_LENGTHS][graph.atoms],
         )

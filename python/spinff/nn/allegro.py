@@ -125,15 +125,35 @@ class AllegroLayers(GraphModuleMixin, torch.nn.Module):
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add scalars (E, (layers + 1)·width)."""
-        tensors = data[AtomicDataDict.EDGE_FEATURES_KEY]  # (E, channels, dim)
-        scalars, _ = self.layers(
-            data[AtomicDataDict.EDGE_EMBEDDING_KEY],
-            tensors,
-            data[AtomicDataDict.EDGE_ATTRS_KEY],
-            tensors,  # no tensors of the centre itself
-            data[AtomicDataDict.EDGE_INDEX_KEY][0],
-            data[_keys.EDGE_SLOT_KEY],
-            data[_keys.EDGE_TABLE_KEY],
-        )
+        table = data[_keys.EDGE_TABLE_KEY]
+        if _keys.NARROW_TABLE_KEY not in data:
+            scalars = self.of_edges(data, 0, data[_keys.EDGE_SLOT_KEY].size(0), table)
+        else:
+            narrow = data[_keys.NARROW_TABLE_KEY]
+            first = table.size(0) * table.size(1)
+            rest = narrow.size(0) * narrow.size(1)
+            scalars = torch.cat(
+                [
+                    self.of_edges(data, 0, first, table),
+                    self.of_edges(data, first, rest, narrow),
+                ]
+            )
         data[AtomicDataDict.EDGE_FEATURES_KEY] = scalars
         return data
+
+    def of_edges(
+        self, data: AtomicDataDict.Type, start: int, count: int, table: torch.Tensor
+    ) -> torch.Tensor:
+        """Scalars of some edges: all those of the centres in a table."""
+        tensors = data[AtomicDataDict.EDGE_FEATURES_KEY]  # (E, channels, dim)
+        tensors = tensors.narrow(0, start, count)
+        scalars, _ = self.layers(
+            data[AtomicDataDict.EDGE_EMBEDDING_KEY].narrow(0, start, count),
+            tensors,
+            data[AtomicDataDict.EDGE_ATTRS_KEY].narrow(0, start, count),
+            tensors,  # no tensors of the centre itself
+            data[AtomicDataDict.EDGE_INDEX_KEY][0].narrow(0, start, count),
+            data[_keys.EDGE_SLOT_KEY],
+            table,
+        )
+        return scalars
