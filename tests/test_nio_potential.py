@@ -15,7 +15,7 @@ from spinff.testing import model_couplings
 
 REPOSITORY = Path(__file__).parents[1]
 POTENTIAL = REPOSITORY / "potentials" / "NiO" / "NiO.pth"
-VARIABLES = ("type_names", "magnetic_types", "r_max", "data_folder")
+VARIABLES = ("type_names", "magnetic_types", "r_max", "cutoffs", "data_folder")
 
 
 @pytest.fixture(scope="module")
