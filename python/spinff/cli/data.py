@@ -1,10 +1,10 @@
-"""``spinff data``: summary and checks of data sets, and generated ones."""
+"""``spinff data``: summary, checks and conversion of data sets, and generated ones."""
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ LABELS = ("energy", "forces", "stress", "magnetic_forces")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments."""
-    parser.description = "Summarises, checks and generates data sets."
+    parser.description = "Summarises, checks, converts and generates data sets."
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
 
     check = actions.add_parser(
@@ -34,20 +34,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             f"problem in it. Exit status 0, or {EXIT_BAD_DATA} if a path has a problem."
         ),
     )
-    check.add_argument(
-        "paths", nargs="+", metavar="PATH", help="extended XYZ file or deepmd folder"
+    _add_input(check)
+
+    convert = actions.add_parser(
+        "convert",
+        help="write data sets into one LMDB file, for sets larger than the memory",
+        description=(
+            "Reads each path as training does and writes all frames, in this order, to "
+            "one LMDB file, from which training reads a frame when it needs it. The "
+            "memory holds one path at a time."
+        ),
     )
-    check.add_argument(
-        "--format", default="auto", help="auto, extxyz or deepmd (default: auto)"
+    _add_input(convert)
+    convert.add_argument(
+        "-o", "--output", required=True, metavar="FILE.lmdb", help="file to write"
     )
-    check.add_argument(
-        "--key",
-        action="append",
-        default=[],
-        metavar="QUANTITY=NAME",
-        help="name of a quantity in the file, such as moments=magmom_raw; repeatable",
-    )
-    check.add_argument("--json", action="store_true", help="print one JSON object")
 
     generate = actions.add_parser(
         "generate",
@@ -112,9 +113,53 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     generate.add_argument("--json", action="store_true", help="print one JSON object")
 
 
+def _add_input(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="extended XYZ file, deepmd folder or LMDB file",
+    )
+    parser.add_argument(
+        "--format", default="auto", help="auto, extxyz, deepmd or lmdb (default: auto)"
+    )
+    parser.add_argument(
+        "--key",
+        action="append",
+        default=[],
+        metavar="QUANTITY=NAME",
+        help="name of a quantity in the file, such as moments=magmom_raw; repeatable",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
 def run(args: argparse.Namespace) -> int:
     """Does the chosen action."""
-    return _check(args) if args.action == "check" else _generate(args)
+    actions = {"check": _check, "convert": _convert, "generate": _generate}
+    return actions[args.action](args)
+
+
+def _convert(args: argparse.Namespace) -> int:
+    from spinff.data.lmdb import write_lmdb
+    from spinff.data.readers import read_frames
+
+    output = Path(args.output)
+    if output.suffix != ".lmdb":
+        raise SpinffError(
+            f"spinff data convert: the name says another format, got '{output.name}', "
+            "expected one that ends in .lmdb, by which training knows the file; "
+            "correct -o"
+        )
+    keys = _keys(args.key)
+
+    def frames() -> Iterator[Atoms]:
+        for path in args.paths:
+            yield from read_frames(path, format=args.format, keys=keys)
+
+    count = write_lmdb(output, frames())
+    report = {"paths": args.paths, "n_frames": count, "output": args.output}
+    print(json.dumps(report) if args.json else f"{args.output}: {count} frames")
+    return 0
 
 
 def _check(args: argparse.Namespace) -> int:

@@ -37,12 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Trains, then writes the best weights to OUTPUT/model.pth."""
-    from spinff.training.run import summary, train
+    from spinff.training.run import is_first_process, summary, train
 
     output = args.output or Path(args.config.stem)
     # Lightning and hydra report progress on standard output
     with redirect_stdout(sys.stderr if args.json else sys.stdout):
         model = train(args.config, output, args.overrides, resume=args.resume)
+    if not is_first_process():
+        return 0
     if args.json:
         sys.stdout.write(json.dumps(summary(model)) + "\n")
         return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import torch
@@ -16,7 +16,7 @@ from nequip.data.datamodule import NequIPDataModule
 from nequip.data.dataset import AtomicDataset
 from nequip.utils import torch_default_dtype
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from torch.utils.data import ConcatDataset, Subset
+from torch.utils.data import ConcatDataset, Dataset, Subset
 
 from spinff import fields
 from spinff.data.frames import (
@@ -26,7 +26,8 @@ from spinff.data.frames import (
     label,
     split_magnetic_forces,
 )
-from spinff.data.readers import read_frames
+from spinff.data.lmdb import LmdbFrames
+from spinff.data.readers import open_frames
 from spinff.errors import SpinffError
 
 # A data-loading worker may import this module alone and must be able to batch.
@@ -117,7 +118,7 @@ class SpinDataset(AtomicDataset):
         path: a file or deepmd folder; or a mapping with ``path`` and any of
             ``label_set``, ``format`` and ``keys``; or a list of these, read in order
             into one data set.
-        format: ``auto``, ``extxyz`` or ``deepmd``.
+        format: ``auto``, ``extxyz``, ``deepmd`` or ``lmdb``.
         type_names: species the model knows; None allows every one.
         transforms: nequip data transforms, applied in order when an item is taken.
         keys: name in the file per quantity, where it is not one of the aliases.
@@ -142,22 +143,20 @@ class SpinDataset(AtomicDataset):
             "keys": _plain(keys) or {},
             "label_set": label_set,
         }
-        self.frames: list[Atoms] = []
-        self.label_sets: list[int] = []
+        parts = []
         for source in _sources(path, defaults):
-            frames = read_frames(
+            own = open_frames(
                 source["path"],
                 format=source["format"],
                 keys=source["keys"],
                 type_names=type_names,
             )
-            self.frames += frames
-            self.label_sets += [int(source["label_set"])] * len(frames)
+            parts.append(_Part(own, int(source["label_set"]), magnetic_types))
+        self._data: ConcatDataset[AtomicDataDict.Type] = ConcatDataset(parts)
+        # torch joins whatever has a length and an index
+        frames = cast(list[Dataset[Atoms]], [part.frames for part in parts])
+        self.frames: ConcatDataset[Atoms] = ConcatDataset(frames)
         check_some_moment(str(_plain(path)), self.frames)
-        self._data = [
-            frame_to_data(frame, label_set, magnetic_types)
-            for frame, label_set in zip(self.frames, self.label_sets, strict=True)
-        ]
 
     def __len__(self) -> int:
         return len(self._data)
@@ -166,8 +165,35 @@ class SpinDataset(AtomicDataset):
         self, indices: Sequence[int] | torch.Tensor | slice
     ) -> list[AtomicDataDict.Type]:
         if isinstance(indices, slice):
-            return self._data[indices]
+            indices = range(*indices.indices(len(self)))
         return [self._data[int(index)] for index in indices]
+
+
+class _Part(Dataset[AtomicDataDict.Type]):
+    """The data of one source: made once, or for LMDB each time they are taken."""
+
+    def __init__(
+        self,
+        frames: Sequence[Atoms],
+        label_set: int,
+        magnetic_types: Sequence[str] | None,
+    ) -> None:
+        self.frames = frames
+        self.label_set = label_set
+        self.magnetic_types = magnetic_types
+        in_memory = not isinstance(frames, LmdbFrames)
+        self._kept = [self._make(frame) for frame in frames] if in_memory else None
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def __getitem__(self, index: int) -> AtomicDataDict.Type:
+        if self._kept is None:
+            return self._make(self.frames[index])
+        return self._kept[index]
+
+    def _make(self, frame: Atoms) -> AtomicDataDict.Type:
+        return frame_to_data(frame, self.label_set, self.magnetic_types)
 
 
 class SpinDataModule(NequIPDataModule):
@@ -252,14 +278,15 @@ class SpinDataModule(NequIPDataModule):
         return combine_sha256(frame_sha256(frame) for frame in _frames_of(dataset))
 
 
-def check_some_moment(who: str, frames: Sequence[Atoms]) -> None:
+def check_some_moment(who: str, frames: Sequence[Atoms] | ConcatDataset[Atoms]) -> None:
     """Refuse frames of which no atom has a moment.
 
     Raises:
         SpinffError: if every moment is zero.
     """
     if not any(
-        has_moment(frame.arrays[fields.MAGNETIC_MOMENTS_KEY]).any() for frame in frames
+        has_moment(frames[k].arrays[fields.MAGNETIC_MOMENTS_KEY]).any()
+        for k in range(len(frames))
     ):
         raise SpinffError(
             f"{who}: the data set has no spins, got moments that are all zero in "
@@ -271,17 +298,16 @@ def check_some_moment(who: str, frames: Sequence[Atoms]) -> None:
 def _frames_of(dataset: object) -> Iterator[Atoms]:
     """The frames under a data set, or under nequip's splits and joins of them."""
     if isinstance(dataset, SpinDataset):
-        yield from dataset.frames
+        yield from (dataset.frames[index] for index in range(len(dataset)))
     elif isinstance(dataset, ConcatDataset):
         for part in dataset.datasets:
             yield from _frames_of(part)
-    elif isinstance(dataset, Subset):
-        frames = list(_frames_of(dataset.dataset))
-        yield from (frames[int(index)] for index in dataset.indices)
+    elif isinstance(dataset, Subset) and isinstance(dataset.dataset, SpinDataset):
+        yield from (dataset.dataset.frames[int(index)] for index in dataset.indices)
     else:
         raise SpinffError(
             f"data module: the frames cannot be listed, got {type(dataset).__name__}, "
-            "expected SpinDataset, Subset or ConcatDataset; use these"
+            "expected SpinDataset, a Subset of it or ConcatDataset; use these"
         )
 
 

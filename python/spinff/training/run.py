@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from hydra.errors import ConfigCompositionException
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import OmegaConf
 
 from spinff.errors import SpinffError
@@ -21,6 +22,7 @@ from spinff.training.config import check_config
 
 # of a Lightning checkpoint, what inference needs; the optimiser's state is dropped
 _KEPT = ("state_dict", "hyper_parameters", "pytorch-lightning_version", "epoch")
+_WORKER = Path(__file__).with_name("worker.py")
 
 
 def train(
@@ -60,6 +62,8 @@ def train(
         *([f"++ckpt_path={_quoted(last)}"] if resume else []),
     ]
     _run_nequip(config, arguments)
+    if not is_first_process():
+        return output / "model.pth"
     if not best.is_file():
         raise SpinffError(
             f"the run left no '{best}', expected a ModelCheckpoint "
@@ -67,6 +71,11 @@ def train(
             "examples/nio/train.yaml"
         )
     return write_model(best, output / "model.pth")
+
+
+def is_first_process() -> bool:
+    """Whether files and messages are this process's, also under torchrun or Slurm."""
+    return bool(rank_zero_only.rank == 0)  # type: ignore[attr-defined]
 
 
 def check_accelerator(config: dict[str, Any], overrides: list[str]) -> None:
@@ -134,7 +143,7 @@ def _run_nequip(config: Path, arguments: list[str]) -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     saved = sys.argv
     sys.argv = [
-        "spinff train",
+        str(_WORKER),  # what Lightning starts for the other processes of a run
         f"--config-path={config.resolve().parent}",
         f"--config-name={config.stem}",
         *arguments,
