@@ -125,7 +125,10 @@ def simple_cubic_cases() -> Iterator[Case]:
 
         temperature = row["T"]
         system = simple_cubic(temperature)
-        yield Case(f"kT/J {temperature:g}", system, 0.1, 0.0005, 1_000_000, sigmas)
+        # near the Curie point, at 1.443, blocks of a shorter run are no longer than the
+        # correlation time, and their spread is no error: 400,000 steps gave 3.8 σ
+        steps = 1_000_000 if 1.2 < temperature < 1.6 else 400_000
+        yield Case(f"kT/J {temperature:g}", system, 0.1, 0.0005, steps, sigmas)
 
 
 IRON_MAGNETISATION = {300.0: 0.880, 500.0: 0.784, 700.0: 0.657}
