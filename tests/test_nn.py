@@ -7,6 +7,7 @@ import pytest
 import torch
 from allegro.nn._strided import Contracter
 from e3nn import o3
+from nequip.nn.embedding import PolynomialCutoff as NequipCutoff
 from nequip.utils.dtype import torch_default_dtype
 
 from spinff.errors import SpinffError
@@ -19,6 +20,7 @@ from spinff.irreps import (
     tensor_product_paths,
 )
 from spinff.nn import EnvironmentContraction, magnetic_edge_indices
+from spinff.nn.radial import PolynomialCutoff
 from spinff.nn.tensor_layers import _tensor_tracks
 from spinff.nn.terms import exchange_irreps
 from spinff.nn.terms.exchange import cartesian_basis
@@ -159,3 +161,21 @@ def test_product_of_separate_rotations_is_equivariant_under_both() -> None:
     torch.testing.assert_close(after, turned(before, 2, 1))
     # control: one rotation for both is not what it is equivariant to
     assert not torch.allclose(after, before)
+
+
+@pytest.mark.parametrize("p", [2, 3, 6, 7, 9])
+def test_cutoff_polynomial_equals_nequips(p: float) -> None:
+    x = torch.linspace(0.01, 1.2, 50).requires_grad_(True)
+    values = PolynomialCutoff(p)(x)
+    expected = NequipCutoff(p)(x)
+    torch.testing.assert_close(values, expected)
+    slopes, expected_slopes = (
+        torch.autograd.grad(v.sum(), x)[0] for v in (values, expected)
+    )
+    torch.testing.assert_close(slopes, expected_slopes)
+
+
+@pytest.mark.parametrize("p", [1, 5.5])
+def test_cutoff_polynomial_needs_a_whole_power(p: float) -> None:
+    with pytest.raises(SpinffError, match=rf"'polynomial_cutoff_p' is wrong, got {p}"):
+        PolynomialCutoff(p)

@@ -149,7 +149,8 @@ std::string message_of(const std::exception &exception) {
         const std::string text = error->what_without_backtrace();
         return text.substr(0, text.find('\n'));
     }
-    const std::string text = exception.what();
+    std::string text = exception.what();
+    text = text.substr(0, text.find("\nframe #0")); // where it came from, in C++
     const auto end = text.find_last_not_of('\n') + 1;
     const auto begin = text.rfind('\n', end == 0 ? 0 : end - 1);
     return begin == std::string::npos ? text.substr(0, end)

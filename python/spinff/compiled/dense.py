@@ -35,6 +35,18 @@ TABLES = {
 }
 """What becomes of the fields of edges."""
 
+SIZES: dict[str, tuple[str | None, ...]] = {
+    WIDE_VECTORS: ("C1", "W1", None),
+    NARROW_VECTORS: ("C2", "W2", None),
+    AtomicDataDict.ATOM_TYPE_KEY: ("N",),
+    fields.MAGNETIC_EDGES_KEY: ("A", "P"),
+    _keys.LEG_EDGES_KEY: ("L",),
+    _keys.TRIANGLE_LEG_KEY: ("A", "P", "V"),
+    _keys.SITE_EDGES_KEY: ("S",),
+    _keys.MAGNETIC_ATOMS_KEY: ("B",),
+}
+"""Names of the sizes that differ between graphs, by table."""
+
 TETRAHEDRON = 4
 """Atoms of a tetrahedron of magnetic ones. One is added to each table of edges, behind
 its owned atoms.

@@ -15,6 +15,7 @@ import torch
 from spinff import fields
 from spinff.compiled.dense import (
     NARROW_VECTORS,
+    SIZES,
     TABLES,
     WIDE_VECTORS,
     DenseGraph,
@@ -33,6 +34,7 @@ SPINS = "spins"
 ENERGY_WEIGHTS = "energy_weights"
 """(N,) 1 for atoms whose energy counts, 0 for others."""
 VECTORS = (WIDE_VECTORS, NARROW_VECTORS)
+_MOST_EXAMPLES = 200
 EDGE_GRADIENTS = [GRADIENT + name for name in VECTORS]
 _TERM_ENERGIES, _LENGTHS = "term_energies", "moment_lengths"
 
@@ -116,15 +118,35 @@ def trace_model(module: Any, header: ModelHeader) -> TracedModel:  # noqa: ANN40
         SpinffError: for a model without a compiled form.
     """
     parts = _Parts(module, header)
-    examples = [
-        dense_graph(example_graph(header, seed), header, parts.bond_reach)
-        for seed in (0, 1)
-    ]
+    examples = _examples(header, parts.bond_reach)
     interface = _interface(parts, examples[0])
     forward, backward = _geometry(parts, examples, interface)
     spins = _spins(parts, examples, interface, forward)
     graphs = {"geometry": forward, "spins": spins, "backward": backward}
     return TracedModel(graphs, parts.bond_reach)
+
+
+def _examples(header: ModelHeader, bond_reach: torch.Tensor) -> list[DenseGraph]:
+    """Two graphs to trace with: no size is the same in both, nor two sizes in both."""
+    first = dense_graph(example_graph(header, 0), header, bond_reach)
+    for seed in range(1, _MOST_EXAMPLES):
+        other = dense_graph(example_graph(header, seed), header, bond_reach)
+        sizes = {
+            name: (one, two)
+            for key, names in SIZES.items()
+            for name, one, two in zip(
+                names, first.tensors[key].shape, other.tensors[key].shape, strict=True
+            )
+            if name is not None
+        }
+        pairs = [*sizes.values()]
+        if len({*pairs}) == len(pairs) and all(one != two for one, two in pairs):
+            return [first, other]
+    raise SpinffError(
+        f"spinff deploy: no graphs to compile with, got {_MOST_EXAMPLES} random ones "
+        "in which some sizes are always the same, expected two that differ in all; "
+        "deploy with --format torchscript, and report this"
+    )
 
 
 def write_package(file: BinaryIO, header: ModelHeader, model: TracedModel) -> None:

@@ -18,13 +18,12 @@ from e3nn.o3 import Irreps
 from e3nn.util.jit import compile_mode
 from nequip.data import AtomicDataDict
 from nequip.nn import GraphModuleMixin, ScalarMLPFunction
-from nequip.nn.embedding import PolynomialCutoff
 
 from spinff import fields
 from spinff.irreps import TIrreps
 from spinff.nn import _keys
 from spinff.nn.contraction import for_entries, in_slots
-from spinff.nn.radial import BesselBasis
+from spinff.nn.radial import BesselBasis, PolynomialCutoff
 from spinff.nn.terms.exchange import cartesian_basis
 
 

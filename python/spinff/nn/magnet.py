@@ -14,12 +14,12 @@ from e3nn.o3 import Irreps
 from e3nn.util.jit import compile_mode
 from nequip.data import AtomicDataDict
 from nequip.nn import GraphModuleMixin, ScalarMLPFunction, scatter
-from nequip.nn.embedding import PolynomialCutoff
 
 from spinff import fields
 from spinff.irreps import SpinHarmonics, TIrreps
 from spinff.irreps.layers import FullyConnectedTensorProduct, Gate, Linear
 from spinff.nn.message_passing import WeightedProduct, even_irreps
+from spinff.nn.radial import PolynomialCutoff
 
 # in units of the reference length: the square root of s² + ε² has all derivatives, and
 # differs from |s| by less than any label can tell

@@ -8,7 +8,8 @@ from e3nn.o3 import Irreps
 from e3nn.util.jit import compile_mode
 from nequip.data import AtomicDataDict
 from nequip.nn import GraphModuleMixin
-from nequip.nn.embedding import PolynomialCutoff
+
+from spinff.errors import SpinffError
 
 
 def bessel_functions(x: torch.Tensor, count: int) -> torch.Tensor:
@@ -26,6 +27,43 @@ def bessel_functions(x: torch.Tensor, count: int) -> torch.Tensor:
         before, now = now, twice_cosine * now - before
         functions.append(now)
     return torch.cat(functions, dim=1)
+
+
+@compile_mode("script")
+class PolynomialCutoff(torch.nn.Module):
+    """1 − (p+1)(p+2)/2 x^p + p(p+2) x^(p+1) − p(p+1)/2 x^(p+2) for x < 1, else 0.
+
+    nequip's (DimeNet, arXiv 2003.03123), for whole p by products: of float64, powers
+    cost as much as the rest of the radial functions.
+    """
+
+    def __init__(self, p: float) -> None:
+        """Set up the powers.
+
+        Raises:
+            SpinffError: unless p is a whole number of 2 or more.
+        """
+        super().__init__()
+        if p != int(p) or p < 2:
+            raise SpinffError(
+                f"radial functions: 'polynomial_cutoff_p' is wrong, got {p}, expected "
+                "a whole number of 2 or more; 6 is usual"
+            )
+        self.p = int(p)
+        # of p, without the first: x^p is made by squaring
+        self.bits = [digit == "1" for digit in f"{self.p:b}"[1:]]
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Factors for distances x in cutoffs, of any shape."""
+        power = x
+        for bit in self.bits:
+            power = power * power
+            if bit:
+                power = power * x
+        p = float(self.p)
+        first, second, third = (p + 1) * (p + 2) / 2, p * (p + 2), p * (p + 1) / 2
+        polynomial = 1.0 - power * (first - x * (second - third * x))
+        return polynomial * (x < 1.0)
 
 
 @compile_mode("script")
