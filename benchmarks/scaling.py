@@ -6,11 +6,12 @@ apart and alternate. The time is that of the clock: both cores have to be free.
 A model of the step is fitted to runs of several sizes on one and two ranks, and says
 what more ranks would do:
 
-    t = a N_owned + b N_ghost + c N_directions
+    t = a N_owned + b N_ghost + c N_directions + d
 
 with the atoms of a rank, the ghost atoms around them, and the directions of space in
 which there is another rank; a is the network and what else is done for an atom, b the
-neighbour list and the exchange of ghosts, c the latency of a step's messages. Assumed:
+neighbour list and the exchange of ghosts, c the latency of a step's messages, d what a
+step costs without atoms (a thousand operators of TorchScript). Assumed:
 a core and memory bandwidth of its own for each rank, as here; the latency and bandwidth
 of messages between cores of one machine also between machines (an interconnect of some
 microseconds adds some 0.1 ms a step); equal cubic domains, none fuller than the mean by
@@ -141,9 +142,9 @@ RANKS = (1, 2, 8, 64, 512)
 
 
 def terms(atoms: float, ranks: int, ghosts: float) -> list[float]:
-    """What a, b and c multiply."""
+    """What a, b, c and d multiply."""
     directions = min(3, round(math.log2(ranks))) if ranks > 1 else 0
-    return [math.ceil(atoms / ranks), ghosts, directions]
+    return [math.ceil(atoms / ranks), ghosts, directions, 1]
 
 
 def ghosts_of_cube(atoms: float) -> float:
@@ -185,8 +186,9 @@ def scaling_model(options: Options) -> Result:
     # relative deviations count: the small systems are what latency shows in
     fit, _ = nnls(rows / seconds[:, None], np.ones(len(runs)))
     ratios = rows @ fit / seconds
-    per = ("seconds_per_atom", "seconds_per_ghost", "seconds_per_direction")
-    cases = [{"case": "fit", **dict(zip(per, fit.tolist(), strict=True))}]
+    per = ("atom", "ghost", "direction", "step")
+    names = [f"seconds_per_{unit}" for unit in per]
+    cases = [{"case": "fit", **dict(zip(names, fit.tolist(), strict=True))}]
     for run, ratio in zip(runs, ratios, strict=True):
         cases.append({"case": "run", **asdict(run), "model_over_run": float(ratio)})
     cases += [prediction(atoms, n, fit) for atoms in PREDICTED for n in RANKS]
