@@ -60,11 +60,9 @@ def test_common_neighbours_are_those_a_search_over_all_pairs_of_edges_finds(
 def test_monomials_become_products_of_the_two_directions() -> None:
     u, v = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0)).double()
     features = monomials(u, v) @ features_of_monomials()
-    torch.testing.assert_close(features[:, 0], torch.ones(5).double())
-    torch.testing.assert_close(features[:, 1], (u * v).sum(1))
-    torch.testing.assert_close(features[:, 2:5], torch.linalg.cross(u, v))
+    torch.testing.assert_close(features[:, :3], torch.linalg.cross(u, v))
     basis = cartesian_basis(TIrreps("1x2ee")).view(5, 3, 3)
-    for start, (a, b) in zip((5, 10, 15), ((u, u), (v, v), (u, v)), strict=True):
+    for start, (a, b) in zip((3, 8, 13), ((u, u), (v, v), (u, v)), strict=True):
         expected = torch.einsum("mab,ta,tb->tm", basis, a, b)
         torch.testing.assert_close(features[:, start : start + 5], expected)
 

@@ -52,6 +52,7 @@ from spinff.nn.terms import (
     ExchangeHead,
     LongitudinalEnergy,
     LongitudinalHead,
+    PairHidden,
     RingEnergy,
     RingHead,
     exchange_irreps,
@@ -159,15 +160,20 @@ class SpinHamiltonian:
 
     @property
     def tensor_irreps(self) -> TIrreps:
-        """Irreps of the tensors that its terms read on the magnetic edges."""
-        return exchange_irreps(
-            self.spin_orbit_coupling and bool({"exchange", "tenn"} & {*self.terms})
-        )
+        """Irreps of the tensors of magnetic edges, which only D, Γ and a TENN need."""
+        reads = bool({"exchange", "tenn"} & {*self.terms})
+        irreps = exchange_irreps(self.spin_orbit_coupling and reads).irreps()
+        return TIrreps([(1, ir) for ir in irreps if ir.l > 0])
 
     @property
     def reads_pairs(self) -> bool:
         """Whether a term reads features of the magnetic edges."""
         return bool({*self.terms} - {"anisotropy", "longitudinal"})
+
+    @property
+    def reads_hidden(self) -> bool:
+        """Whether a term reads the hidden layer over them."""
+        return bool({"exchange", "biquadratic", "ring"} & {*self.terms})
 
     def topology(
         self, tables: set[str], bond_reach: torch.Tensor, irreps_in: dict[str, Irreps]
@@ -192,9 +198,11 @@ class Geometry:
 
     modules: dict[str, GraphModuleMixin]
     """In order; the last leaves edge scalars."""
-    pair_features: Callable[[dict[str, Irreps]], GraphModuleMixin]
-    """Of the irreps before it makes the module that adds the scalars and tensors of the
+    pair_features: Callable[[dict[str, Irreps]], dict[str, GraphModuleMixin]]
+    """Of the irreps before it makes the modules that add the scalars and tensors of the
     magnetic edges, from which couplings and the TENN are read."""
+    relativistic: Callable[[dict[str, Irreps]], GraphModuleMixin]
+    """Of the irreps before it makes the module that adds D and Γ."""
     num_tensor_features: int
     """Channels of those tensors."""
     avg_num_neighbors: float
@@ -226,7 +234,7 @@ def assemble(
     modules = dict(geometry.modules)
     if hamiltonian.reads_pairs:
         # before the lattice energy: allegro's sum over edges overwrites node features
-        modules["pair_features"] = geometry.pair_features(_last(modules).irreps_out)
+        modules |= geometry.pair_features(_last(modules).irreps_out)
     modules |= _lattice_energy(
         hamiltonian,
         geometry,
@@ -246,6 +254,13 @@ def assemble(
             polynomial_cutoff_p=geometry.polynomial_cutoff_p,
             irreps_in=_last(modules).irreps_out,
         )
+    if hamiltonian.reads_hidden:
+        modules["pair_hidden"] = PairHidden(
+            width=geometry.mlp["hidden_layers_width"],
+            irreps_in=_last(modules).irreps_out,
+        )
+    if "exchange" in hamiltonian.terms and hamiltonian.spin_orbit_coupling:
+        modules["relativistic"] = geometry.relativistic(_last(modules).irreps_out)
     for name in SPIN_TERMS:
         if name in hamiltonian.terms and name != "tenn":
             head = _head(name, hamiltonian, geometry, _last(modules).irreps_out)
@@ -373,45 +388,40 @@ def _head(
     irreps_in: dict[str, Irreps],
 ) -> GraphModuleMixin:
     """The head that makes the couplings of one explicit term."""
-    common: dict[str, Any] = {
-        "mlp_hidden_layers_width": geometry.mlp["hidden_layers_width"],
-        "irreps_in": irreps_in,
-    }
-    of_pairs = {
+    of_pairs: dict[str, Any] = {
         "type_names": list(h.type_names),
         "polynomial_cutoff_p": geometry.polynomial_cutoff_p,
+        "irreps_in": irreps_in,
+    }
+    of_sites: dict[str, Any] = {
+        "avg_num_neighbors": geometry.avg_num_neighbors,
+        "mlp_hidden_layers_width": geometry.mlp["hidden_layers_width"],
+        "irreps_in": irreps_in,
     }
     if name == "exchange":
         return ExchangeHead(
             baseline=h.exchange_baseline,
             scale=h.exchange_scale,
             relativistic_scale=h.relativistic_scale,
-            tensor_irreps=h.tensor_irreps,
-            num_tensor_features=geometry.num_tensor_features,
             **of_pairs,
-            **common,
         )
     if name == "anisotropy":
-        return AnisotropyHead(
-            scale=h.anisotropy_scale,
-            avg_num_neighbors=geometry.avg_num_neighbors,
-            **common,
-        )
+        return AnisotropyHead(scale=h.anisotropy_scale, **of_sites)
     if name == "biquadratic":
         return BiquadraticHead(
             baseline=h.biquadratic_baseline,
             scale=h.biquadratic_scale,
             **of_pairs,
-            **common,
         )
     if name == "ring":
-        return RingHead(channels=h.ring_channels, scale=h.ring_scale, **common)
+        return RingHead(
+            channels=h.ring_channels, scale=h.ring_scale, irreps_in=irreps_in
+        )
     return LongitudinalHead(
         type_names=list(h.type_names),
         baseline=h.longitudinal_baseline,
         scale=h.longitudinal_scale,
-        avg_num_neighbors=geometry.avg_num_neighbors,
-        **common,
+        **of_sites,
     )
 
 

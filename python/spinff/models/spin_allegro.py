@@ -11,16 +11,17 @@ from typing import Any
 
 import torch
 from allegro.nn import ProductTypeEmbedding
+from e3nn.o3 import Irreps
 from nequip.data import AtomicDataDict
 from nequip.model import model_builder
-from nequip.nn import ForceStressOutput, ScalarMLP
+from nequip.nn import ForceStressOutput, GraphModuleMixin, ScalarMLP
 from nequip.nn.embedding import EdgeLengthNormalizer
 from nequip.nn.embedding.utils import cutoff_partialdict_to_tensor
 
 from spinff.errors import SpinffError
 from spinff.irreps import TIrrep, TIrreps
 from spinff.models.assembly import Geometry, SpinHamiltonian, assemble, moment_inputs
-from spinff.nn import AllegroLayers, BondEnvironment
+from spinff.nn import AllegroLayers, BondEnvironment, BondExchange, BondTensors
 from spinff.nn.allegro import EdgeTensors
 from spinff.nn.radial import RadialEncoding
 
@@ -287,6 +288,23 @@ def _allegro(
         mlp_kwargs=mlp,
         irreps_in=tensor_embed.irreps_out,
     )
+
+    def pair_features(irreps_in: dict[str, Irreps]) -> dict[str, GraphModuleMixin]:
+        environment = BondEnvironment(
+            reach=reach,
+            channels=num_tensor_features,
+            num_bessels=num_bessels,
+            polynomial_cutoff_p=polynomial_cutoff_p,
+            avg_num_neighbors=avg_num_neighbors,
+            irreps_in=irreps_in,
+        )
+        modules: dict[str, GraphModuleMixin] = {"bond_environment": environment}
+        if "tenn" in hamiltonian.terms and hamiltonian.tensor_irreps.dim > 0:
+            modules["bond_tensors"] = BondTensors(
+                channels=num_tensor_features, irreps_in=environment.irreps_out
+            )
+        return modules
+
     return Geometry(
         modules={
             "edge_norm": edge_norm,
@@ -297,14 +315,9 @@ def _allegro(
             "tensor_embed": tensor_embed,
             "layers": layers,
         },
-        pair_features=lambda irreps_in: BondEnvironment(
-            reach=reach,
-            num_tensor_features=num_tensor_features,
-            tensor_irreps=hamiltonian.tensor_irreps,
-            num_bessels=num_bessels,
-            polynomial_cutoff_p=polynomial_cutoff_p,
-            avg_num_neighbors=avg_num_neighbors,
-            irreps_in=irreps_in,
+        pair_features=pair_features,
+        relativistic=lambda irreps_in: BondExchange(
+            channels=num_tensor_features, irreps_in=irreps_in
         ),
         num_tensor_features=num_tensor_features,
         avg_num_neighbors=avg_num_neighbors,

@@ -22,7 +22,12 @@ from nequip.nn.embedding import (
 from nequip.nn.embedding.utils import cutoff_partialdict_to_tensor
 
 from spinff.models.assembly import Geometry, SpinHamiltonian, assemble, moment_inputs
-from spinff.nn import EdgesFromNodes, PairsFromNodes
+from spinff.nn import (
+    EdgesFromNodes,
+    ExchangeFromTensors,
+    PairsFromNodes,
+    PairTensorsFromNodes,
+)
 
 
 @model_builder
@@ -250,10 +255,23 @@ def _nequip(
         mlp_kwargs=mlp,
         irreps_in=modules[f"layer_{num_layers}"].irreps_out,
     )
+
+    def pair_features(irreps_in: dict[str, o3.Irreps]) -> dict[str, GraphModuleMixin]:
+        pairs = PairsFromNodes(irreps_in=irreps_in)
+        modules: dict[str, GraphModuleMixin] = {"pairs": pairs}
+        if hamiltonian.tensor_irreps.dim > 0:
+            modules["pair_tensors"] = PairTensorsFromNodes(
+                num_tensor_features=num_tensor_features,
+                tensor_irreps=hamiltonian.tensor_irreps,
+                irreps_in=pairs.irreps_out,
+            )
+        return modules
+
     return Geometry(
         modules=modules,
-        pair_features=lambda irreps_in: PairsFromNodes(
-            num_tensor_features=num_tensor_features,
+        pair_features=pair_features,
+        relativistic=lambda irreps_in: ExchangeFromTensors(
+            channels=num_tensor_features,
             tensor_irreps=hamiltonian.tensor_irreps,
             irreps_in=irreps_in,
         ),

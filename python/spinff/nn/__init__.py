@@ -1,11 +1,16 @@
 """Layers and heads."""
 
 from spinff.nn.allegro import AllegroLayers
-from spinff.nn.bonds import BondEnvironment
+from spinff.nn.bonds import BondEnvironment, BondExchange, BondTensors
 from spinff.nn.contraction import EnvironmentContraction
 from spinff.nn.label_scale import MagneticForceLabelScale
 from spinff.nn.magnet import GaussianEdgeEncoding, MagneticInteractions
-from spinff.nn.message_passing import EdgesFromNodes, PairsFromNodes
+from spinff.nn.message_passing import (
+    EdgesFromNodes,
+    ExchangeFromTensors,
+    PairsFromNodes,
+    PairTensorsFromNodes,
+)
 from spinff.nn.moment_length import MomentLengths
 from spinff.nn.pair_potential import PairPotential
 from spinff.nn.spin_terms import SpinTerms
@@ -22,14 +27,18 @@ __all__ = [
     "TENN",
     "AllegroLayers",
     "BondEnvironment",
+    "BondExchange",
+    "BondTensors",
     "EdgesFromNodes",
     "EnvironmentContraction",
+    "ExchangeFromTensors",
     "GaussianEdgeEncoding",
     "MagneticForceLabelScale",
     "MagneticForces",
     "MagneticInteractions",
     "MomentLengths",
     "PairPotential",
+    "PairTensorsFromNodes",
     "PairsFromNodes",
     "SpinTerms",
     "SpinsFromMoments",

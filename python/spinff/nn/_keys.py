@@ -5,10 +5,22 @@ A module of their own: TorchScript knows constants only as attributes of a modul
 
 from typing import Final
 
-# (M, features) scalars of the magnetic edges that couplings are read from
+# (E, features) scalars of the edges that couplings are read from
+EDGE_LATENT_KEY: Final[str] = "edge_latent"
+# (M, features) scalars of the magnetic edges
 PAIR_SCALARS_KEY: Final[str] = "pair_scalars"
-# (M, channels × dim) their tensors, channel-major
+# (M, width) a hidden layer over them, which the terms of pairs share
+PAIR_HIDDEN_KEY: Final[str] = "pair_hidden"
+# (M, channels × dim) tensors of the magnetic edges, channel-major
 PAIR_TENSORS_KEY: Final[str] = "pair_tensors"
+# (M, 9) c(r) r̂ r̂ of the magnetic edges, c the cutoff polynomial
+PAIR_OUTER_KEY: Final[str] = "pair_outer"
+# (M, 9) D and Γ of the magnetic edges, before their scale
+RELATIVISTIC_KEY: Final[str] = "relativistic_exchange"
+# (T, channels) weights of the triangles i, j, k of magnetic edges i→j
+TRIANGLE_WEIGHTS_KEY: Final[str] = "triangle_weights"
+# (T, 6) r̂_ik and r̂_jk
+TRIANGLE_SIDES_KEY: Final[str] = "triangle_sides"
 # (M, features) scalars of the TENN's magnetic edges, for heads that read them
 TENN_SCALARS_KEY: Final[str] = "tenn_scalars"
 

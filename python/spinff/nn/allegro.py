@@ -119,32 +119,37 @@ class AllegroLayers(GraphModuleMixin, torch.nn.Module):
             avg_num_neighbors=avg_num_neighbors,
             mlp_kwargs=mlp_kwargs,
         )
-        self.irreps_out[AtomicDataDict.EDGE_FEATURES_KEY] = Irreps(
-            [(self.layers.num_scalars_out, (0, 1))]
+        self.irreps_out.update(
+            {
+                AtomicDataDict.EDGE_FEATURES_KEY: Irreps(
+                    [(self.layers.num_scalars_out, (0, 1))]
+                ),
+                _keys.EDGE_LATENT_KEY: Irreps([(num_scalar_features, (0, 1))]),
+            }
         )
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
-        """Add scalars (E, (layers + 1)·width)."""
+        """Add EDGE_FEATURES (E, (layers + 1)·width) and the last, EDGE_LATENT."""
         table = data[_keys.EDGE_TABLE_KEY]
         if _keys.NARROW_TABLE_KEY not in data:
             scalars = self.of_edges(data, 0, data[_keys.EDGE_SLOT_KEY].size(0), table)
+            latent = scalars[-1]
+            features = torch.cat(scalars, dim=1)
         else:
             narrow = data[_keys.NARROW_TABLE_KEY]
             first = table.size(0) * table.size(1)
-            rest = narrow.size(0) * narrow.size(1)
-            scalars = torch.cat(
-                [
-                    self.of_edges(data, 0, first, table),
-                    self.of_edges(data, first, rest, narrow),
-                ]
-            )
-        data[AtomicDataDict.EDGE_FEATURES_KEY] = scalars
+            wide = self.of_edges(data, 0, first, table)
+            rest = self.of_edges(data, first, narrow.size(0) * narrow.size(1), narrow)
+            latent = torch.cat([wide[-1], rest[-1]])
+            features = torch.cat([torch.cat(wide, dim=1), torch.cat(rest, dim=1)])
+        data[_keys.EDGE_LATENT_KEY] = latent
+        data[AtomicDataDict.EDGE_FEATURES_KEY] = features
         return data
 
     def of_edges(
         self, data: AtomicDataDict.Type, start: int, count: int, table: torch.Tensor
-    ) -> torch.Tensor:
-        """Scalars of some edges: all those of the centres in a table."""
+    ) -> list[torch.Tensor]:
+        """Scalars of some edges, by layer: all those of the centres in a table."""
         tensors = data[AtomicDataDict.EDGE_FEATURES_KEY]  # (E, channels, dim)
         tensors = tensors.narrow(0, start, count)
         scalars, _ = self.layers(

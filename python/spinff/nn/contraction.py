@@ -35,11 +35,11 @@ def from_slots(rows: torch.Tensor, slot: torch.Tensor) -> torch.Tensor:
 def sum_of_rows(
     rows: torch.Tensor, row: torch.Tensor, slot: torch.Tensor, table: torch.Tensor
 ) -> torch.Tensor:
-    """Sums (centres, u, k) of entries (E, u, k) by their row of the table (E,)."""
+    """Sums (centres, …) of entries (E, …) by their row of the table (E,)."""
     num_centres, width = table.shape
     if slot.size(0) > 0:
         return scatter(rows, row, dim=0, dim_size=num_centres)
-    return rows.view(num_centres, width, rows.size(1), rows.size(2)).sum(1)
+    return rows.unflatten(0, [num_centres, width]).sum(1)
 
 
 def for_entries(
@@ -89,7 +89,7 @@ class EnvironmentContraction(torch.nn.Module):
         dim_left, dim_out = coefficients.shape[2:]
         self.register_buffer("entry_values", coefficients[path, j, i, k])
         self.register_buffer("entry_path", path)
-        self.register_buffer("entry_position", (j * dim_left + i) * dim_out + k)
+        self.register_buffer("entry_place", (j * dim_out + k) * dim_left + i)
         self.weights = torch.nn.Parameter(
             torch.empty(channels, len(paths)).uniform_(-math.sqrt(3), math.sqrt(3))
         )
@@ -123,21 +123,24 @@ class EnvironmentContraction(torch.nn.Module):
         entries = torch.index_select(self.weights, 1, self.entry_path)
         coefficients = self.weights.new_zeros(
             self.channels, self._dim_right * self._dim_left * self._dim_out
-        ).index_add(1, self.entry_position, entries * self.entry_values)
-        # one matrix (i, k) per centre and channel
+        ).index_add(1, self.entry_place, entries * self.entry_values)
+        # one matrix (k, i) per centre and channel
         environment = torch.bmm(
             x2.transpose(0, 1),  # (u, n, j)
             coefficients.view(
-                self.channels, self._dim_right, self._dim_left * self._dim_out
+                self.channels, self._dim_right, self._dim_out * self._dim_left
             ),
-        ).view(self.channels, num_centres, self._dim_left, self._dim_out)
+        ).view(self.channels, num_centres, self._dim_out, self._dim_left)
         edges = in_slots(x1.flatten(1), slot, table)
         edges = edges.view(num_centres, width, self.channels, self._dim_left)
-        edges = edges.permute(2, 0, 1, 3)  # (u, n, s, i)
-        product = torch.matmul(edges, environment)  # (u, n, s, k)
-        product = product.permute(1, 2, 0, 3).reshape(
-            num_centres * width, self.channels, self._dim_out
-        )
+        if self._dim_out == 1:
+            matrix = environment.permute(1, 2, 0, 3)  # (n, 1, u, i)
+            product = (edges * matrix).sum(3, keepdim=True)
+        else:
+            # edges in columns: libraries are slow where a row of the result is short
+            product = torch.matmul(environment, edges.permute(2, 0, 3, 1))  # (u,n,k,s)
+            product = product.permute(1, 3, 0, 2)
+        product = product.reshape(num_centres * width, self.channels, self._dim_out)
         return from_slots(product, slot)
 
 

@@ -4,7 +4,7 @@ Couplings live on directed edges. A strictly local network has its features ther
 that passes messages has them on the atoms, and an edge is read off its two ends.
 """
 
-from __future__ import annotations
+# no postponed annotations: TorchScript reads those of buffers as they stand
 
 from typing import Any
 
@@ -19,6 +19,7 @@ from spinff.errors import SpinffError
 from spinff.irreps import TIrreps
 from spinff.irreps.layers import Linear, TensorProduct
 from spinff.nn import _keys
+from spinff.nn.terms.exchange import cartesian_basis
 
 
 @compile_mode("script")
@@ -113,6 +114,7 @@ class EdgesFromNodes(GraphModuleMixin, torch.nn.Module):
                 AtomicDataDict.EDGE_FEATURES_KEY: Irreps(
                     [(num_scalar_features, (0, 1))]
                 ),
+                _keys.EDGE_LATENT_KEY: Irreps([(num_scalar_features, (0, 1))]),
             },
         )
         nodes = even_irreps(self.irreps_in[AtomicDataDict.NODE_FEATURES_KEY])
@@ -126,7 +128,7 @@ class EdgesFromNodes(GraphModuleMixin, torch.nn.Module):
         )
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
-        """Add EDGE_FEATURES (E, width)."""
+        """Add EDGE_FEATURES (E, width), which are also EDGE_LATENT."""
         node_scalars = self.pick_scalars(data[AtomicDataDict.NODE_FEATURES_KEY])
         edge_index = data[AtomicDataDict.EDGE_INDEX_KEY]
         inputs = torch.cat(
@@ -139,17 +141,41 @@ class EdgesFromNodes(GraphModuleMixin, torch.nn.Module):
         )
         scalars = data[AtomicDataDict.EDGE_CUTOFF_KEY] * self.scalar_mlp(inputs)
         data[AtomicDataDict.EDGE_FEATURES_KEY] = scalars
+        data[_keys.EDGE_LATENT_KEY] = scalars
         return data
 
 
 @compile_mode("script")
 class PairsFromNodes(GraphModuleMixin, torch.nn.Module):
-    """Scalars and tensors of magnetic edges from the features h of both atoms.
+    """Scalars of magnetic edges: those of the edge.
 
-        scalars = those of the edge
+    Args:
+        irreps_in: of the module before.
+    """
+
+    def __init__(self, *, irreps_in: dict[str, Irreps]) -> None:
+        """Name the fields."""
+        super().__init__()
+        self._init_irreps(
+            irreps_in=irreps_in, required_irreps_in=[_keys.EDGE_LATENT_KEY]
+        )
+        self.irreps_out[_keys.PAIR_SCALARS_KEY] = self.irreps_in[_keys.EDGE_LATENT_KEY]
+
+    def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
+        """Add PAIR_SCALARS (M, width)."""
+        data[_keys.PAIR_SCALARS_KEY] = torch.index_select(
+            data[_keys.EDGE_LATENT_KEY], 0, data[fields.MAGNETIC_EDGES_KEY]
+        )
+        return data
+
+
+@compile_mode("script")
+class PairTensorsFromNodes(GraphModuleMixin, torch.nn.Module):
+    """Tensors of magnetic edges from the features h of both atoms.
+
         tensors = mix[(U h_i + V h_j) ⊗ Y(r̂)]
 
-    The weights of the paths in ⊗ are linear in the scalars.
+    The weights of the paths in ⊗ are linear in the scalars of the edge.
 
     Args:
         num_tensor_features: channels of the tensors.
@@ -173,12 +199,9 @@ class PairsFromNodes(GraphModuleMixin, torch.nn.Module):
             required_irreps_in=[
                 AtomicDataDict.NODE_FEATURES_KEY,
                 AtomicDataDict.EDGE_ATTRS_KEY,
-                AtomicDataDict.EDGE_FEATURES_KEY,
+                _keys.PAIR_SCALARS_KEY,
             ],
-        )
-        scalars = self.irreps_in[AtomicDataDict.EDGE_FEATURES_KEY]
-        self.irreps_out.update(
-            {_keys.PAIR_SCALARS_KEY: scalars, _keys.PAIR_TENSORS_KEY: out.e3}
+            irreps_out={_keys.PAIR_TENSORS_KEY: out.e3},
         )
         nodes = even_irreps(self.irreps_in[AtomicDataDict.NODE_FEATURES_KEY])
         bonds = even_irreps(self.irreps_in[AtomicDataDict.EDGE_ATTRS_KEY])
@@ -186,20 +209,21 @@ class PairsFromNodes(GraphModuleMixin, torch.nn.Module):
         self.of_neighbour = Linear(nodes, nodes)
         self.product = WeightedProduct(nodes, bonds, out)
         self.path_weights = ScalarMLPFunction(
-            input_dim=scalars.num_irreps, output_dim=self.product.num_weights
+            input_dim=self.irreps_in[_keys.PAIR_SCALARS_KEY].num_irreps,
+            output_dim=self.product.num_weights,
         )
         self._dims = [ir.dim for ir in tensor_irreps.irreps()]
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
-        """Add PAIR_SCALARS (M, width) and PAIR_TENSORS (M, channels·dim)."""
+        """Add PAIR_TENSORS (M, channels·dim)."""
         edges = data[fields.MAGNETIC_EDGES_KEY]
         features = data[AtomicDataDict.NODE_FEATURES_KEY]
         edge_index = torch.index_select(data[AtomicDataDict.EDGE_INDEX_KEY], 1, edges)
-        scalars = torch.index_select(data[AtomicDataDict.EDGE_FEATURES_KEY], 0, edges)
         bonds = torch.index_select(data[AtomicDataDict.EDGE_ATTRS_KEY], 0, edges)
         ends = torch.index_select(self.of_centre(features), 0, edge_index[0])
         ends = ends + torch.index_select(self.of_neighbour(features), 0, edge_index[1])
-        blocks = self.product.mix(self.product(ends, bonds, self.path_weights(scalars)))
+        weights = self.path_weights(data[_keys.PAIR_SCALARS_KEY])
+        blocks = self.product.mix(self.product(ends, bonds, weights))
         # from one block for each irrep to one for each channel
         start = 0
         by_channel = []
@@ -207,6 +231,56 @@ class PairsFromNodes(GraphModuleMixin, torch.nn.Module):
             block = blocks.narrow(1, start, self.channels * dim)
             by_channel.append(block.reshape(-1, self.channels, dim))
             start += self.channels * dim
-        data[_keys.PAIR_SCALARS_KEY] = scalars
         data[_keys.PAIR_TENSORS_KEY] = torch.cat(by_channel, dim=2).flatten(1)
+        return data
+
+
+@compile_mode("script")
+class ExchangeFromTensors(GraphModuleMixin, torch.nn.Module):
+    """D and Γ of magnetic edges: channels of their tensors, mixed.
+
+    Args:
+        channels: of the tensors.
+        tensor_irreps: of each channel, 1ee and 2ee.
+        irreps_in: of the module before.
+    """
+
+    tensor_of_component: torch.Tensor
+    to_cartesian: torch.Tensor
+
+    def __init__(
+        self, *, channels: int, tensor_irreps: TIrreps, irreps_in: dict[str, Irreps]
+    ) -> None:
+        """Build; D and Γ start small."""
+        super().__init__()
+        self._init_irreps(
+            irreps_in=irreps_in,
+            required_irreps_in=[_keys.PAIR_HIDDEN_KEY, _keys.PAIR_TENSORS_KEY],
+            irreps_out={_keys.RELATIVISTIC_KEY: None},
+        )
+        self.channels = channels
+        hidden = self.irreps_in[_keys.PAIR_HIDDEN_KEY].num_irreps
+        self._num_tensors = len(tensor_irreps)
+        self.factors = ScalarMLPFunction(hidden, self._num_tensors * channels)
+        # beside the network's: the tensors vanish at the cutoff, and a product of two
+        # small numbers would take thousands of steps to train
+        self.tensor_weights = torch.nn.Parameter(
+            torch.zeros(self._num_tensors * channels)
+        )
+        tensor_of_component = [
+            n for n, ir in enumerate(tensor_irreps.irreps()) for _ in range(ir.dim)
+        ]
+        self.register_buffer("tensor_of_component", torch.tensor(tensor_of_component))
+        dtype = torch.get_default_dtype()
+        self.register_buffer("to_cartesian", cartesian_basis(tensor_irreps).to(dtype))
+
+    def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
+        """Add RELATIVISTIC (M, 9)."""
+        tensors = data[_keys.PAIR_TENSORS_KEY]
+        tensors = tensors.view(-1, self.channels, self.to_cartesian.size(0))
+        factors = self.factors(data[_keys.PAIR_HIDDEN_KEY]) + self.tensor_weights
+        factors = factors.view(-1, self.channels, self._num_tensors)
+        factors = torch.index_select(factors, 2, self.tensor_of_component)
+        components = self.channels**-0.5 * (factors * tensors).sum(1)
+        data[_keys.RELATIVISTIC_KEY] = torch.mm(components, self.to_cartesian)
         return data

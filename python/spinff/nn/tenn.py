@@ -21,7 +21,7 @@ from nequip.nn import ScalarMLPFunction, scatter
 
 from spinff import fields
 from spinff.irreps import AnyIrrep, SpinSpaceIrrep, TIrrep, TIrreps
-from spinff.irreps._spin_space import coupling_coefficients, slices
+from spinff.irreps._spin_space import coupling_coefficients
 from spinff.nn import _keys
 from spinff.nn.tensor_layers import ChannelWeights, TensorLayers
 
@@ -93,7 +93,8 @@ class TENN(torch.nn.Module):
         num_layers: tensor products.
         num_scalar_features: width of the scalar track.
         num_tensor_features: channels of the tensor track.
-        geometry_irreps: of the geometry's edge tensors.
+        geometry_irreps: of the geometry's edge tensors; none without spin–orbit
+            coupling.
         num_geometry_scalars: width of the geometry's edge scalars.
         num_geometry_channels: channels of the geometry's edge tensors.
         avg_num_neighbors: magnetic neighbours of a magnetic atom.
@@ -102,7 +103,6 @@ class TENN(torch.nn.Module):
     """
 
     to_basis: torch.Tensor
-    geometry_components: torch.Tensor
 
     def __init__(
         self,
@@ -147,21 +147,9 @@ class TENN(torch.nn.Module):
         ]
 
         # === the geometry's tensors that only spin–orbit coupling lets in ===
-        geometry: list[AnyIrrep] = [ir for ir in geometry_irreps.irreps() if ir.l > 0]
+        geometry: list[AnyIrrep] = list(geometry_irreps.irreps())
         self._geometry_dim = geometry_irreps.dim
         self._geometry_channels = num_geometry_channels
-        # the scalars among them are left out: edge scalars say the same
-        components = [
-            component
-            for ir, where in zip(
-                geometry_irreps.irreps(),
-                slices(list(geometry_irreps.irreps())),
-                strict=True,
-            )
-            if ir.l > 0
-            for component in range(where.start, where.stop)
-        ]
-        self.register_buffer("geometry_components", torch.tensor(components).long())
         self.geometry_mixing = torch.nn.Parameter(
             torch.randn(num_geometry_channels, num_tensor_features)
             * num_geometry_channels**-0.5
@@ -225,7 +213,7 @@ class TENN(torch.nn.Module):
             scalars = scalars * self.lengths(spins, centre, neighbour)
         basis = self._edge_basis(data, edges, neighbour, harmonics)
         tensors = self.edge_weighter(basis, self.edge_weights(scalars))
-        if self.geometry_components.size(0) > 0:
+        if self._geometry_dim > 0:
             tensors = torch.cat([tensors, self._geometry_tensors(data)], dim=-1)
         centre_tensors = self.centre_weighter(
             torch.index_select(harmonics, 0, atoms),
@@ -233,7 +221,7 @@ class TENN(torch.nn.Module):
                 self.centre_weights, 0, torch.index_select(types, 0, atoms)
             ),
         )
-        features, _ = self.layers(
+        by_layer, _ = self.layers(
             scalars,
             tensors,
             basis,
@@ -242,7 +230,7 @@ class TENN(torch.nn.Module):
             data[_keys.PAIR_SLOT_KEY],
             data[_keys.PAIR_TABLE_KEY],
         )
-        return features
+        return torch.cat(by_layer, dim=1)
 
     def _edge_basis(
         self,
@@ -265,7 +253,6 @@ class TENN(torch.nn.Module):
         tensors = data[_keys.PAIR_TENSORS_KEY].view(
             -1, self._geometry_channels, self._geometry_dim
         )
-        tensors = torch.index_select(tensors, 2, self.geometry_components)
         return torch.einsum("euk,uv->evk", tensors, self.geometry_mixing)
 
 

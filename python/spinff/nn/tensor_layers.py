@@ -123,7 +123,7 @@ class TensorLayers(torch.nn.Module):
         centre: torch.Tensor,
         slot: torch.Tensor,
         table: torch.Tensor,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Run the layers.
 
         Args:
@@ -137,7 +137,8 @@ class TensorLayers(torch.nn.Module):
             table: (centres, width) edges of each centre, of ``topology.slots``.
 
         Returns:
-            Scalars (E, num_scalars_out) and tensors (E, channels, dim of ``out``).
+            Scalars (E, num_scalar_features) before the first layer and after each,
+            num_scalars_out in all, and tensors (E, channels, dim of ``out``).
         """
         projection = self.first_projection(embedding)
         scalars = [projection.narrow(-1, 0, self.num_scalar_features)]
@@ -163,7 +164,7 @@ class TensorLayers(torch.nn.Module):
                     -1, self.num_scalar_features, self._num_env_weights
                 )
             layer += 1
-        return torch.cat(scalars, dim=-1), tensors
+        return scalars, tensors
 
 
 def _tensor_tracks(

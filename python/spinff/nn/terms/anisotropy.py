@@ -46,14 +46,14 @@ class AnisotropyHead(GraphModuleMixin, torch.nn.Module):
         self._init_irreps(
             irreps_in=irreps_in,
             required_irreps_in=[
-                AtomicDataDict.EDGE_FEATURES_KEY,
+                _keys.EDGE_LATENT_KEY,
                 _keys.SITE_EDGES_KEY,
             ],
             irreps_out={fields.ANISOTROPY_KEY: None},
         )
         self._norm = float(scale) * float(avg_num_neighbors) ** -0.5
         self.mlp = ScalarMLPFunction(
-            input_dim=self.irreps_in[AtomicDataDict.EDGE_FEATURES_KEY].num_irreps,
+            input_dim=self.irreps_in[_keys.EDGE_LATENT_KEY].num_irreps,
             output_dim=1,
             hidden_layers_depth=1,
             hidden_layers_width=mlp_hidden_layers_width,
@@ -68,7 +68,7 @@ class AnisotropyHead(GraphModuleMixin, torch.nn.Module):
         centre = data[AtomicDataDict.EDGE_INDEX_KEY][0]
         types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
         edges = data[_keys.SITE_EDGES_KEY]
-        scalars = torch.index_select(data[AtomicDataDict.EDGE_FEATURES_KEY], 0, edges)
+        scalars = torch.index_select(data[_keys.EDGE_LATENT_KEY], 0, edges)
         vectors = torch.index_select(data[AtomicDataDict.EDGE_VECTORS_KEY], 0, edges)
         weights = self._norm * self.mlp(scalars).to(torch.float64)  # (E, 1)
         components = scatter(

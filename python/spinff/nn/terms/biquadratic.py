@@ -23,7 +23,6 @@ class BiquadraticHead(GraphModuleMixin, torch.nn.Module):
         baseline: (type pair) -> coefficients of K(r) in eV.
         scale: eV; size of the network's part at the start.
         polynomial_cutoff_p: of the baseline's cutoff.
-        mlp_hidden_layers_width: of the readout MLP.
         irreps_in: of the module before.
     """
 
@@ -34,7 +33,6 @@ class BiquadraticHead(GraphModuleMixin, torch.nn.Module):
         baseline: dict[str, list[float]] | None,
         scale: float,
         polynomial_cutoff_p: float,
-        mlp_hidden_layers_width: int,
         irreps_in: dict[str, Irreps],
     ) -> None:
         """Build the head."""
@@ -42,23 +40,20 @@ class BiquadraticHead(GraphModuleMixin, torch.nn.Module):
         self.scale = float(scale)
         self._init_irreps(
             irreps_in=irreps_in,
-            required_irreps_in=[_keys.PAIR_SCALARS_KEY],
+            required_irreps_in=[_keys.PAIR_HIDDEN_KEY],
             irreps_out={fields.BIQUADRATIC_KEY: None},
         )
         self.baseline = LinearBaseline(type_names, baseline, polynomial_cutoff_p)
-        self.mlp = ScalarMLPFunction(
-            input_dim=self.irreps_in[_keys.PAIR_SCALARS_KEY].num_irreps,
-            output_dim=1,
-            hidden_layers_depth=1,
-            hidden_layers_width=mlp_hidden_layers_width,
-        )
+        hidden = self.irreps_in[_keys.PAIR_HIDDEN_KEY].num_irreps
+        self.readout = ScalarMLPFunction(hidden, 1)
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add BIQUADRATIC (M, 1), eV, of MAGNETIC_EDGES (M,)."""
         edges = data[fields.MAGNETIC_EDGES_KEY]
-        scalars = data[_keys.PAIR_SCALARS_KEY]
-        network = self.scale * self.mlp(scalars).to(torch.float64)
-        data[fields.BIQUADRATIC_KEY] = self.baseline(data, edges) + network
+        network = self.scale * self.readout(data[_keys.PAIR_HIDDEN_KEY])
+        data[fields.BIQUADRATIC_KEY] = self.baseline(data, edges) + network.to(
+            torch.float64
+        )
         return data
 
 

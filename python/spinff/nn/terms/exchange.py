@@ -36,22 +36,16 @@ def exchange_irreps(spin_orbit_coupling: bool) -> TIrreps:
 
 @compile_mode("script")
 class ExchangeHead(GraphModuleMixin, torch.nn.Module):
-    """J̃ of every magnetic edge: a linear J(r) plus the network.
+    """J̃ of every magnetic edge: a linear J(r) plus the network, with D and Γ if given.
 
     Args:
         type_names: all types of the model.
         baseline: (type pair, e.g. ``"Ni-Ni"``) -> coefficients of J(r) in eV.
         scale: eV; size of the network's part of J_iso at the start.
         relativistic_scale: eV; multiplies D and Γ.
-        tensor_irreps: of the edge tensors; D and Γ come from its 1ee and 2ee.
-        num_tensor_features: channels of the edge tensors.
         polynomial_cutoff_p: of the baseline's cutoff.
-        mlp_hidden_layers_width: of the readout MLP.
-        irreps_in: of the module before.
+        irreps_in: of the module before, with RELATIVISTIC for D and Γ.
     """
-
-    tensor_of_component: torch.Tensor
-    to_cartesian: torch.Tensor
 
     def __init__(
         self,
@@ -60,75 +54,39 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
         baseline: dict[str, list[float]] | None,
         scale: float,
         relativistic_scale: float,
-        tensor_irreps: TIrreps,
-        num_tensor_features: int,
         polynomial_cutoff_p: float,
-        mlp_hidden_layers_width: int,
         irreps_in: dict[str, Irreps],
     ) -> None:
         """Build the head."""
         super().__init__()
         self.scale = float(scale)
-        self.channels = num_tensor_features
-        self.irreps = tensor_irreps
+        self.relativistic_scale = float(relativistic_scale)
         self._init_irreps(
             irreps_in=irreps_in,
-            required_irreps_in=[_keys.PAIR_SCALARS_KEY, _keys.PAIR_TENSORS_KEY],
+            required_irreps_in=[_keys.PAIR_HIDDEN_KEY],
             irreps_out={fields.EXCHANGE_KEY: None},
         )
+        self.relativistic = _keys.RELATIVISTIC_KEY in self.irreps_in
         self.baseline = LinearBaseline(type_names, baseline, polynomial_cutoff_p)
-        # one output for J_iso, and one per channel for each of D and Γ
-        self._num_tensors = len(self.irreps) - 1
-        self.mlp = ScalarMLPFunction(
-            input_dim=self.irreps_in[_keys.PAIR_SCALARS_KEY].num_irreps,
-            output_dim=1 + self._num_tensors * num_tensor_features,
-            hidden_layers_depth=1,
-            hidden_layers_width=mlp_hidden_layers_width,
-        )
-        # D and Γ have weights beside the MLP's: the tensors themselves vanish at the
-        # cutoff, and a product of two small numbers would take thousands of steps to
-        # train
-        self.relativistic_scale = float(relativistic_scale)
-        self.tensor_weights = torch.nn.Parameter(
-            torch.zeros(self._num_tensors * num_tensor_features)
-        )
-        self._tensor_dim = self.irreps.dim
-        tensor_of_component = [
-            n
-            for n, ir in enumerate(list(self.irreps.irreps())[1:])
-            for _ in range(ir.dim)
-        ]
-        self.register_buffer(
-            "tensor_of_component", torch.tensor(tensor_of_component, dtype=torch.long)
-        )
-        self.register_buffer("to_cartesian", cartesian_basis(self.irreps))
+        hidden = self.irreps_in[_keys.PAIR_HIDDEN_KEY].num_irreps
+        self.isotropic = ScalarMLPFunction(hidden, 1)
 
     def extra_repr(self) -> str:
         """Irreps of J."""
-        return f"J = {self.irreps} | {self.channels} channels"
+        return f"J = {exchange_irreps(self.relativistic)}"
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add EXCHANGE (M, 3, 3), eV, of MAGNETIC_EDGES (M,)."""
         edges = data[fields.MAGNETIC_EDGES_KEY]
-        outputs = self.mlp(data[_keys.PAIR_SCALARS_KEY])  # (M, 1 + tensors·channels)
-        components = self.scale * outputs[:, :1]
-        if self._num_tensors > 0:
-            tensors = self._mixed(
-                data[_keys.PAIR_TENSORS_KEY], outputs[:, 1:] + self.tensor_weights
-            )
-            components = torch.cat([components, tensors], dim=1)
-        exchange = torch.mm(components.to(torch.float64), self.to_cartesian)
-        identity = torch.eye(3, dtype=exchange.dtype, device=exchange.device)
-        linear = self.baseline(data, edges).unsqueeze(-1)  # (M, 1, 1)
-        data[fields.EXCHANGE_KEY] = exchange.view(-1, 3, 3) + linear * identity
+        isotropic = self.scale * self.isotropic(data[_keys.PAIR_HIDDEN_KEY])
+        isotropic = isotropic.to(torch.float64) + self.baseline(data, edges)
+        identity = torch.eye(3, dtype=isotropic.dtype, device=isotropic.device)
+        exchange = isotropic.unsqueeze(-1) * identity  # (M, 3, 3)
+        if self.relativistic:
+            rest = self.relativistic_scale * data[_keys.RELATIVISTIC_KEY]
+            exchange = exchange + rest.to(torch.float64).view(-1, 3, 3)
+        data[fields.EXCHANGE_KEY] = exchange
         return data
-
-    def _mixed(self, tensors: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """Components (M, dim − 1) of D and Γ: channels mixed by weights (M, …)."""
-        tensors = tensors.view(-1, self.channels, self._tensor_dim)[:, :, 1:]
-        mixing = weights.view(-1, self.channels, self._num_tensors)
-        mixing = torch.index_select(mixing, 2, self.tensor_of_component)
-        return self.relativistic_scale * self.channels**-0.5 * (mixing * tensors).sum(1)
 
 
 def cartesian_basis(irreps: TIrreps) -> torch.Tensor:

@@ -48,13 +48,13 @@ class LongitudinalHead(GraphModuleMixin, torch.nn.Module):
         self._init_irreps(
             irreps_in=irreps_in,
             required_irreps_in=[
-                AtomicDataDict.EDGE_FEATURES_KEY,
+                _keys.EDGE_LATENT_KEY,
                 _keys.SITE_EDGES_KEY,
             ],
             irreps_out={fields.LONGITUDINAL_KEY: None},
         )
         self.mlp = ScalarMLPFunction(
-            input_dim=self.irreps_in[AtomicDataDict.EDGE_FEATURES_KEY].num_irreps,
+            input_dim=self.irreps_in[_keys.EDGE_LATENT_KEY].num_irreps,
             output_dim=ORDERS,
             hidden_layers_depth=1,
             hidden_layers_width=mlp_hidden_layers_width,
@@ -69,7 +69,7 @@ class LongitudinalHead(GraphModuleMixin, torch.nn.Module):
         centre = data[AtomicDataDict.EDGE_INDEX_KEY][0]
         types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
         edges = data[_keys.SITE_EDGES_KEY]
-        scalars = torch.index_select(data[AtomicDataDict.EDGE_FEATURES_KEY], 0, edges)
+        scalars = torch.index_select(data[_keys.EDGE_LATENT_KEY], 0, edges)
         network = scatter(
             self._norm * self.mlp(scalars).to(torch.float64),
             torch.index_select(centre, 0, edges),

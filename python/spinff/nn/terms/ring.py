@@ -35,7 +35,6 @@ class RingHead(GraphModuleMixin, torch.nn.Module):
     Args:
         channels: how many separable terms c.
         scale: eV; size of K at the start for p, q of order one.
-        mlp_hidden_layers_width: of the readout MLP.
         irreps_in: of the module before.
     """
 
@@ -44,7 +43,6 @@ class RingHead(GraphModuleMixin, torch.nn.Module):
         *,
         channels: int,
         scale: float,
-        mlp_hidden_layers_width: int,
         irreps_in: dict[str, Irreps],
     ) -> None:
         """Build the head."""
@@ -52,20 +50,16 @@ class RingHead(GraphModuleMixin, torch.nn.Module):
         self._factor = float(scale) ** (1.0 / 3.0)
         self._init_irreps(
             irreps_in=irreps_in,
-            required_irreps_in=[_keys.PAIR_SCALARS_KEY],
+            required_irreps_in=[_keys.PAIR_HIDDEN_KEY],
             irreps_out={fields.RING_KEY: None},
         )
-        self.mlp = ScalarMLPFunction(
-            input_dim=self.irreps_in[_keys.PAIR_SCALARS_KEY].num_irreps,
-            output_dim=2 * channels,
-            hidden_layers_depth=1,
-            hidden_layers_width=mlp_hidden_layers_width,
-        )
+        hidden = self.irreps_in[_keys.PAIR_HIDDEN_KEY].num_irreps
+        self.readout = ScalarMLPFunction(hidden, 2 * channels)
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add RING (M, 2·channels), eV^(1/3): p of every channel, then q."""
-        scalars = data[_keys.PAIR_SCALARS_KEY]
-        data[fields.RING_KEY] = self._factor * self.mlp(scalars).to(torch.float64)
+        ring = self._factor * self.readout(data[_keys.PAIR_HIDDEN_KEY])
+        data[fields.RING_KEY] = ring.to(torch.float64)
         return data
 
 
