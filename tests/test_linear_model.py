@@ -18,6 +18,7 @@ from small_models import small_model
 from spinff.data.references import reference
 from spinff.errors import SpinffError
 from spinff.nn import PairPotential, ThreeBodyPotential
+from spinff.nn.radial import RadialBasis
 from spinff.nn.three_body import num_coefficients
 from spinff.training.linear_model import Columns, LinearModel
 
@@ -83,14 +84,25 @@ def energies(
     data[AtomicDataDict.PER_ATOM_ENERGY_KEY] = torch.zeros(
         len(data[AtomicDataDict.POSITIONS_KEY]), 1, dtype=torch.float64
     )
-    irreps = {AtomicDataDict.PER_ATOM_ENERGY_KEY: "0e"}
-    for module, kind in ((PairPotential, "pair"), (ThreeBodyPotential, "three_body")):
-        data = module(
-            type_names=SPECIES,
-            coefficients=given[kind],
-            polynomial_cutoff_p=6,
-            irreps_in=irreps,
-        )(data)
+    irreps = {
+        AtomicDataDict.PER_ATOM_ENERGY_KEY: "0e",
+        AtomicDataDict.NORM_LENGTH_KEY: "0e",
+    }
+    basis = RadialBasis(
+        num_bessels=len(given["pair"]["Ni-Ni"]),
+        polynomial_cutoff_p=6,
+        irreps_in=irreps,
+    )
+    pair = PairPotential(
+        type_names=SPECIES, coefficients=given["pair"], irreps_in=basis.irreps_out
+    )
+    three_body = ThreeBodyPotential(
+        type_names=SPECIES,
+        coefficients=given["three_body"],
+        polynomial_cutoff_p=6,
+        irreps_in=irreps,
+    )
+    data = three_body(pair(basis(data)))
     return data[AtomicDataDict.PER_ATOM_ENERGY_KEY].view(-1)
 
 

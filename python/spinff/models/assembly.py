@@ -52,14 +52,13 @@ from spinff.nn.terms import (
     ExchangeHead,
     LongitudinalEnergy,
     LongitudinalHead,
-    PairHidden,
+    PairInputs,
     RingEnergy,
     RingHead,
     exchange_irreps,
 )
 
 SPIN_TERMS = TERMS[1:]
-LATTICE_BASELINES = {"pair": PairPotential, "three_body": ThreeBodyPotential}
 
 
 def check_magnetic_types(
@@ -171,8 +170,8 @@ class SpinHamiltonian:
         return bool({*self.terms} - {"anisotropy", "longitudinal"})
 
     @property
-    def reads_hidden(self) -> bool:
-        """Whether a term reads the hidden layer over them."""
+    def has_pair_terms(self) -> bool:
+        """Whether there are explicit ones among them."""
         return bool({"exchange", "biquadratic", "ring"} & {*self.terms})
 
     def topology(
@@ -243,19 +242,12 @@ def assemble(
         _last(modules).irreps_out,
     )
     for name, coefficients in (lattice_baseline or {}).items():
-        if name not in LATTICE_BASELINES:
-            raise SpinffError(
-                f"lattice_baseline: unknown potential, got {name}, expected "
-                f"{' and '.join(LATTICE_BASELINES)}; take it from SpinStatistics"
-            )
-        modules[f"{name}_potential"] = LATTICE_BASELINES[name](
-            type_names=list(hamiltonian.type_names),
-            coefficients=coefficients,
-            polynomial_cutoff_p=geometry.polynomial_cutoff_p,
-            irreps_in=_last(modules).irreps_out,
+        modules[f"{name}_potential"] = _lattice_baseline(
+            name, coefficients, hamiltonian, geometry, _last(modules).irreps_out
         )
-    if hamiltonian.reads_hidden:
-        modules["pair_hidden"] = PairHidden(
+    if hamiltonian.has_pair_terms:
+        modules["pair_inputs"] = PairInputs(
+            type_names=list(hamiltonian.type_names),
             width=geometry.mlp["hidden_layers_width"],
             irreps_in=_last(modules).irreps_out,
         )
@@ -381,6 +373,31 @@ def _lattice_energy(
     }
 
 
+def _lattice_baseline(
+    name: str,
+    coefficients: dict[str, list[float]],
+    h: SpinHamiltonian,
+    geometry: Geometry,
+    irreps_in: dict[str, Irreps],
+) -> GraphModuleMixin:
+    """A fitted potential under the network's lattice energy."""
+    common: dict[str, Any] = {
+        "type_names": list(h.type_names),
+        "coefficients": coefficients,
+        "irreps_in": irreps_in,
+    }
+    if name == "pair":
+        return PairPotential(**common)
+    if name == "three_body":
+        return ThreeBodyPotential(
+            polynomial_cutoff_p=geometry.polynomial_cutoff_p, **common
+        )
+    raise SpinffError(
+        f"lattice_baseline: unknown potential, got {name}, expected pair and "
+        "three_body; take it from SpinStatistics"
+    )
+
+
 def _head(
     name: str,
     h: SpinHamiltonian,
@@ -390,7 +407,6 @@ def _head(
     """The head that makes the couplings of one explicit term."""
     of_pairs: dict[str, Any] = {
         "type_names": list(h.type_names),
-        "polynomial_cutoff_p": geometry.polynomial_cutoff_p,
         "irreps_in": irreps_in,
     }
     of_sites: dict[str, Any] = {

@@ -23,7 +23,7 @@ from spinff.irreps import TIrrep, TIrreps
 from spinff.models.assembly import Geometry, SpinHamiltonian, assemble, moment_inputs
 from spinff.nn import AllegroLayers, BondEnvironment, BondExchange, BondTensors
 from spinff.nn.allegro import EdgeTensors
-from spinff.nn.radial import RadialEncoding
+from spinff.nn.radial import RadialBasis, RadialEncoding
 
 
 @model_builder
@@ -258,11 +258,12 @@ def _allegro(
         reach,
         edge_norm.irreps_out,
     )
-    radial = RadialEncoding(
+    basis = RadialBasis(
         num_bessels=num_bessels,
         polynomial_cutoff_p=polynomial_cutoff_p,
         irreps_in=topology.irreps_out,
     )
+    radial = RadialEncoding(irreps_in=basis.irreps_out)
     type_embed = ProductTypeEmbedding(
         type_names=type_names,
         initial_embedding_dim=num_scalar_features,
@@ -309,6 +310,7 @@ def _allegro(
         modules={
             "edge_norm": edge_norm,
             "topology": topology,
+            "radial_basis": basis,
             "radial": radial,
             "type_embed": type_embed,
             "scalar_embed": scalar_embed,

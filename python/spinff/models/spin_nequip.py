@@ -28,6 +28,7 @@ from spinff.nn import (
     PairsFromNodes,
     PairTensorsFromNodes,
 )
+from spinff.nn.radial import RadialBasis
 
 
 @model_builder
@@ -235,10 +236,16 @@ def _nequip(
     topology = hamiltonian.topology(
         set(), cutoffs.view(len(type_names), len(type_names)), bessel.irreps_out
     )
+    basis = RadialBasis(
+        num_bessels=num_bessels,
+        polynomial_cutoff_p=polynomial_cutoff_p,
+        irreps_in=topology.irreps_out,
+    )
     modules: dict[str, GraphModuleMixin] = {
         "edge_norm": edge_norm,
         "bessel": bessel,
         "topology": topology,
+        "radial_basis": basis,
     }
     modules |= convolutions(
         features=[_node_irreps(l_max, parity, num_features)] * num_layers,
@@ -248,7 +255,7 @@ def _nequip(
         radial_mlp_depth=radial_mlp_depth,
         radial_mlp_width=radial_mlp_width,
         avg_num_neighbors=avg_num_neighbors,
-        irreps_in=topology.irreps_out,
+        irreps_in=basis.irreps_out,
     )
     modules["edges"] = EdgesFromNodes(
         num_scalar_features=num_scalar_features,

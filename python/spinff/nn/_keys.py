@@ -5,12 +5,17 @@ A module of their own: TorchScript knows constants only as attributes of a modul
 
 from typing import Final
 
+# (E, functions) radial functions of the edges' lengths, float64
+EDGE_BASIS_KEY: Final[str] = "edge_basis"
 # (E, features) scalars of the edges that couplings are read from
 EDGE_LATENT_KEY: Final[str] = "edge_latent"
 # (M, features) scalars of the magnetic edges
 PAIR_SCALARS_KEY: Final[str] = "pair_scalars"
 # (M, width) a hidden layer over them, which the terms of pairs share
 PAIR_HIDDEN_KEY: Final[str] = "pair_hidden"
+# (M, functions) their radial functions, and (M,) number of the pair of types
+PAIR_BASIS_KEY: Final[str] = "pair_basis"
+PAIR_TYPE_KEY: Final[str] = "pair_type"
 # (M, channels × dim) tensors of the magnetic edges, channel-major
 PAIR_TENSORS_KEY: Final[str] = "pair_tensors"
 # (M, 9) c(r) r̂ r̂ of the magnetic edges, c the cutoff polynomial

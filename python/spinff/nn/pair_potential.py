@@ -8,7 +8,8 @@ from e3nn.util.jit import compile_mode
 from nequip.data import AtomicDataDict
 from nequip.nn import GraphModuleMixin, scatter
 
-from spinff.nn.terms.baseline import LinearBaseline
+from spinff.nn import _keys
+from spinff.nn.terms.baseline import LinearBaseline, pair_types
 
 
 @compile_mode("script")
@@ -21,7 +22,6 @@ class PairPotential(GraphModuleMixin, torch.nn.Module):
     Args:
         type_names: all types of the model.
         coefficients: (type pair) -> coefficients of V(r) in Bessel functions, eV.
-        polynomial_cutoff_p: of the cutoff.
         irreps_in: of the module before.
     """
 
@@ -30,26 +30,32 @@ class PairPotential(GraphModuleMixin, torch.nn.Module):
         *,
         type_names: list[str],
         coefficients: dict[str, list[float]],
-        polynomial_cutoff_p: float,
         irreps_in: dict[str, Irreps],
     ) -> None:
         """Build the table of coefficients."""
         super().__init__()
-        self.potential = LinearBaseline(type_names, coefficients, polynomial_cutoff_p)
         self._init_irreps(
             irreps_in=irreps_in,
-            required_irreps_in=[AtomicDataDict.PER_ATOM_ENERGY_KEY],
+            required_irreps_in=[
+                AtomicDataDict.PER_ATOM_ENERGY_KEY,
+                _keys.EDGE_BASIS_KEY,
+            ],
             irreps_out={AtomicDataDict.PER_ATOM_ENERGY_KEY: Irreps("0e")},
+        )
+        self.num_types = len(type_names)
+        self.potential = LinearBaseline(
+            type_names, coefficients, self.irreps_in[_keys.EDGE_BASIS_KEY].num_irreps
         )
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Atomic energies (N, 1), eV."""
         energies = data[AtomicDataDict.PER_ATOM_ENERGY_KEY]
-        centre = data[AtomicDataDict.EDGE_INDEX_KEY][0]
-        edges = torch.arange(centre.size(0), device=centre.device)
+        edge_index = data[AtomicDataDict.EDGE_INDEX_KEY]
+        types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
+        kinds = pair_types(types, edge_index, self.num_types)
         pairs = scatter(
-            0.5 * self.potential(data, edges),
-            centre,
+            0.5 * self.potential(data[_keys.EDGE_BASIS_KEY], kinds),
+            edge_index[0],
             dim=0,
             dim_size=energies.size(0),
         )

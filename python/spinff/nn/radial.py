@@ -10,6 +10,7 @@ from nequip.data import AtomicDataDict
 from nequip.nn import GraphModuleMixin
 
 from spinff.errors import SpinffError
+from spinff.nn import _keys
 
 
 def bessel_functions(x: torch.Tensor, count: int) -> torch.Tensor:
@@ -82,8 +83,8 @@ class BesselBasis(torch.nn.Module):
 
 
 @compile_mode("script")
-class RadialEncoding(GraphModuleMixin, torch.nn.Module):
-    """The basis of every edge, in the network's type; what Allegro's embedding reads.
+class RadialBasis(GraphModuleMixin, torch.nn.Module):
+    """The basis of every edge, once for all that is a function of its length.
 
     Args:
         num_bessels: radial functions.
@@ -103,15 +104,36 @@ class RadialEncoding(GraphModuleMixin, torch.nn.Module):
         self._init_irreps(
             irreps_in=irreps_in,
             required_irreps_in=[AtomicDataDict.NORM_LENGTH_KEY],
-            irreps_out={
-                AtomicDataDict.EDGE_EMBEDDING_KEY: Irreps([(num_bessels, (0, 1))])
-            },
+            irreps_out={_keys.EDGE_BASIS_KEY: Irreps([(num_bessels, (0, 1))])},
         )
-        self._dtype = torch.get_default_dtype()
         self.basis = BesselBasis(num_bessels, polynomial_cutoff_p)
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
+        """Add EDGE_BASIS (E, num_bessels)."""
+        data[_keys.EDGE_BASIS_KEY] = self.basis(data[AtomicDataDict.NORM_LENGTH_KEY])
+        return data
+
+
+@compile_mode("script")
+class RadialEncoding(GraphModuleMixin, torch.nn.Module):
+    """The basis in the network's type, which Allegro's embedding reads.
+
+    Args:
+        irreps_in: of the module before.
+    """
+
+    def __init__(self, *, irreps_in: dict[str, Irreps]) -> None:
+        """Name the fields."""
+        super().__init__()
+        self._init_irreps(
+            irreps_in=irreps_in, required_irreps_in=[_keys.EDGE_BASIS_KEY]
+        )
+        basis = self.irreps_in[_keys.EDGE_BASIS_KEY]
+        self.irreps_out[AtomicDataDict.EDGE_EMBEDDING_KEY] = basis
+        self._dtype = torch.get_default_dtype()
+
+    def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add EDGE_EMBEDDING (E, num_bessels)."""
-        basis = self.basis(data[AtomicDataDict.NORM_LENGTH_KEY])
+        basis = data[_keys.EDGE_BASIS_KEY]
         data[AtomicDataDict.EDGE_EMBEDDING_KEY] = basis.to(self._dtype)
         return data

@@ -10,7 +10,7 @@ from spinff.nn.terms.baseline import LinearBaseline
 from spinff.nn.terms.biquadratic import BiquadraticEnergy, BiquadraticHead
 from spinff.nn.terms.exchange import ExchangeEnergy, ExchangeHead, exchange_irreps
 from spinff.nn.terms.longitudinal import LongitudinalEnergy, LongitudinalHead
-from spinff.nn.terms.pairs import PairHidden
+from spinff.nn.terms.pairs import PairInputs
 from spinff.nn.terms.ring import RingEnergy, RingHead
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "LinearBaseline",
     "LongitudinalEnergy",
     "LongitudinalHead",
-    "PairHidden",
+    "PairInputs",
     "RingEnergy",
     "RingHead",
     "exchange_irreps",

@@ -3,9 +3,8 @@
 # no postponed annotations: TorchScript reads those of buffers as they stand
 import torch
 from e3nn.util.jit import compile_mode
-from nequip.data import AtomicDataDict
 
-from spinff.nn.radial import BesselBasis
+from spinff.errors import SpinffError
 
 
 @compile_mode("script")
@@ -22,7 +21,8 @@ class LinearBaseline(torch.nn.Module):
         type_names: all types of the model.
         baseline: (type pair, e.g. ``"Ni-Ni"``) -> coefficients of B_n in eV; other
             pairs, or all where there is no baseline, get zero.
-        polynomial_cutoff_p: of the cutoff.
+        num_functions: of the model's radial basis; coefficients of further ones are
+            zero where there are fewer.
     """
 
     table: torch.Tensor
@@ -31,34 +31,46 @@ class LinearBaseline(torch.nn.Module):
         self,
         type_names: list[str],
         baseline: dict[str, list[float]] | None,
-        polynomial_cutoff_p: float,
+        num_functions: int,
     ) -> None:
-        """Build the table (types², count)."""
-        super().__init__()
-        self.num_types = len(type_names)
-        self.register_buffer("table", _baseline_table(type_names, baseline or {}))
-        self.basis = BesselBasis(self.table.size(1), polynomial_cutoff_p)
+        """Build the table (types², num_functions).
 
-    def forward(self, data: AtomicDataDict.Type, edges: torch.Tensor) -> torch.Tensor:
-        """Of the edges with these indices (M,): (M, 1) eV."""
-        edge_index = data[AtomicDataDict.EDGE_INDEX_KEY]
-        types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
-        centre = torch.index_select(edge_index[0], 0, edges)
-        neighbour = torch.index_select(edge_index[1], 0, edges)
-        pair = self.num_types * torch.index_select(types, 0, centre)
-        pair = pair + torch.index_select(types, 0, neighbour)
-        x = torch.index_select(data[AtomicDataDict.NORM_LENGTH_KEY], 0, edges)
-        coefficients = torch.index_select(self.table, 0, pair)
-        return (self.basis(x) * coefficients).sum(1, keepdim=True)
+        Raises:
+            SpinffError: for more coefficients than functions.
+        """
+        super().__init__()
+        table = _baseline_table(type_names, baseline or {}, num_functions)
+        self.register_buffer("table", table)
+
+    def forward(self, basis: torch.Tensor, pair_type: torch.Tensor) -> torch.Tensor:
+        """Of edges with radial functions (M, n) and these types (M,): (M, 1) eV."""
+        coefficients = torch.index_select(self.table, 0, pair_type)
+        return (basis * coefficients).sum(1, keepdim=True)
+
+
+def pair_types(
+    types: torch.Tensor, edge_index: torch.Tensor, num_types: int
+) -> torch.Tensor:
+    """Row (M,) of a table (types², …) for edges (2, M) of atoms with types (N,)."""
+    ends = torch.index_select(types, 0, edge_index.flatten()).view(2, -1)
+    return num_types * ends[0] + ends[1]
 
 
 def _baseline_table(
-    type_names: list[str], baseline: dict[str, list[float]]
+    type_names: list[str], baseline: dict[str, list[float]], num_functions: int
 ) -> torch.Tensor:
-    """Coefficients (T·T, count) of both orders of each pair; zero for other pairs."""
-    count = max((len(values) for values in baseline.values()), default=1)
-    table = torch.zeros(len(type_names), len(type_names), count, dtype=torch.float64)
+    """Coefficients (T·T, n) of both orders of each pair; zero for other pairs."""
+    table = torch.zeros(
+        len(type_names), len(type_names), num_functions, dtype=torch.float64
+    )
     for pair, values in baseline.items():
+        if len(values) > num_functions:
+            raise SpinffError(
+                f"baseline of {pair}: too many coefficients, got {len(values)}, "
+                f"expected num_bessels = {num_functions}; give SpinStatistics and the "
+                "model the same num_bessels"
+            )
         a, b = (type_names.index(name) for name in pair.split("-"))
-        table[a, b] = table[b, a] = torch.tensor(values, dtype=torch.float64)
-    return table.view(len(type_names) ** 2, count)
+        values_of_pair = torch.tensor(values, dtype=torch.float64)
+        table[a, b, : len(values)] = table[b, a, : len(values)] = values_of_pair
+    return table.view(len(type_names) ** 2, num_functions)

@@ -22,7 +22,6 @@ class BiquadraticHead(GraphModuleMixin, torch.nn.Module):
         type_names: all types of the model.
         baseline: (type pair) -> coefficients of K(r) in eV.
         scale: eV; size of the network's part at the start.
-        polynomial_cutoff_p: of the baseline's cutoff.
         irreps_in: of the module before.
     """
 
@@ -32,7 +31,6 @@ class BiquadraticHead(GraphModuleMixin, torch.nn.Module):
         type_names: list[str],
         baseline: dict[str, list[float]] | None,
         scale: float,
-        polynomial_cutoff_p: float,
         irreps_in: dict[str, Irreps],
     ) -> None:
         """Build the head."""
@@ -40,20 +38,20 @@ class BiquadraticHead(GraphModuleMixin, torch.nn.Module):
         self.scale = float(scale)
         self._init_irreps(
             irreps_in=irreps_in,
-            required_irreps_in=[_keys.PAIR_HIDDEN_KEY],
+            required_irreps_in=[_keys.PAIR_HIDDEN_KEY, _keys.PAIR_BASIS_KEY],
             irreps_out={fields.BIQUADRATIC_KEY: None},
         )
-        self.baseline = LinearBaseline(type_names, baseline, polynomial_cutoff_p)
+        self.baseline = LinearBaseline(
+            type_names, baseline, self.irreps_in[_keys.PAIR_BASIS_KEY].num_irreps
+        )
         hidden = self.irreps_in[_keys.PAIR_HIDDEN_KEY].num_irreps
         self.readout = ScalarMLPFunction(hidden, 1)
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add BIQUADRATIC (M, 1), eV, of MAGNETIC_EDGES (M,)."""
-        edges = data[fields.MAGNETIC_EDGES_KEY]
+        linear = self.baseline(data[_keys.PAIR_BASIS_KEY], data[_keys.PAIR_TYPE_KEY])
         network = self.scale * self.readout(data[_keys.PAIR_HIDDEN_KEY])
-        data[fields.BIQUADRATIC_KEY] = self.baseline(data, edges) + network.to(
-            torch.float64
-        )
+        data[fields.BIQUADRATIC_KEY] = linear + network.to(torch.float64)
         return data
 
 

@@ -43,7 +43,6 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
         baseline: (type pair, e.g. ``"Ni-Ni"``) -> coefficients of J(r) in eV.
         scale: eV; size of the network's part of J_iso at the start.
         relativistic_scale: eV; multiplies D and Γ.
-        polynomial_cutoff_p: of the baseline's cutoff.
         irreps_in: of the module before, with RELATIVISTIC for D and Γ.
     """
 
@@ -54,7 +53,6 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
         baseline: dict[str, list[float]] | None,
         scale: float,
         relativistic_scale: float,
-        polynomial_cutoff_p: float,
         irreps_in: dict[str, Irreps],
     ) -> None:
         """Build the head."""
@@ -63,11 +61,13 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
         self.relativistic_scale = float(relativistic_scale)
         self._init_irreps(
             irreps_in=irreps_in,
-            required_irreps_in=[_keys.PAIR_HIDDEN_KEY],
+            required_irreps_in=[_keys.PAIR_HIDDEN_KEY, _keys.PAIR_BASIS_KEY],
             irreps_out={fields.EXCHANGE_KEY: None},
         )
         self.relativistic = _keys.RELATIVISTIC_KEY in self.irreps_in
-        self.baseline = LinearBaseline(type_names, baseline, polynomial_cutoff_p)
+        self.baseline = LinearBaseline(
+            type_names, baseline, self.irreps_in[_keys.PAIR_BASIS_KEY].num_irreps
+        )
         hidden = self.irreps_in[_keys.PAIR_HIDDEN_KEY].num_irreps
         self.isotropic = ScalarMLPFunction(hidden, 1)
 
@@ -77,9 +77,9 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add EXCHANGE (M, 3, 3), eV, of MAGNETIC_EDGES (M,)."""
-        edges = data[fields.MAGNETIC_EDGES_KEY]
-        isotropic = self.scale * self.isotropic(data[_keys.PAIR_HIDDEN_KEY])
-        isotropic = isotropic.to(torch.float64) + self.baseline(data, edges)
+        linear = self.baseline(data[_keys.PAIR_BASIS_KEY], data[_keys.PAIR_TYPE_KEY])
+        network = self.scale * self.isotropic(data[_keys.PAIR_HIDDEN_KEY])
+        isotropic = linear + network.to(torch.float64)
         identity = torch.eye(3, dtype=isotropic.dtype, device=isotropic.device)
         exchange = isotropic.unsqueeze(-1) * identity  # (M, 3, 3)
         if self.relativistic:

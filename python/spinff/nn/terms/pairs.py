@@ -1,4 +1,4 @@
-"""What the terms of pairs share: a hidden layer, and the spins at both ends."""
+"""What the terms of pairs share."""
 
 # no postponed annotations: TorchScript reads those of buffers as they stand
 import torch
@@ -9,38 +9,59 @@ from nequip.nn import GraphModuleMixin, ScalarMLPFunction
 
 from spinff import fields
 from spinff.nn import _keys
+from spinff.nn.terms.baseline import pair_types
 
 SILU_GAIN = 1.6765
 """1/√⟨silu(x)²⟩ for x of the normal distribution."""
 
 
 @compile_mode("script")
-class PairHidden(GraphModuleMixin, torch.nn.Module):
-    """One hidden layer over the scalars of the magnetic edges.
+class PairInputs(GraphModuleMixin, torch.nn.Module):
+    """What the couplings of a magnetic edge are linear in.
 
-    Every coupling of a pair is linear in it: an MLP for each would cost as much again.
+    One hidden layer over its scalars, which all terms share (an MLP for each would cost
+    as much again), and its radial functions.
 
     Args:
-        width: of the layer.
+        type_names: all types of the model.
+        width: of the hidden layer.
         irreps_in: of the module before.
     """
 
-    def __init__(self, *, width: int, irreps_in: dict[str, Irreps]) -> None:
+    def __init__(
+        self, *, type_names: list[str], width: int, irreps_in: dict[str, Irreps]
+    ) -> None:
         """Build the layer."""
         super().__init__()
         self._init_irreps(
             irreps_in=irreps_in,
-            required_irreps_in=[_keys.PAIR_SCALARS_KEY],
-            irreps_out={_keys.PAIR_HIDDEN_KEY: Irreps([(width, (0, 1))])},
+            required_irreps_in=[_keys.PAIR_SCALARS_KEY, _keys.EDGE_BASIS_KEY],
         )
+        self.irreps_out.update(
+            {
+                _keys.PAIR_HIDDEN_KEY: Irreps([(width, (0, 1))]),
+                _keys.PAIR_BASIS_KEY: self.irreps_in[_keys.EDGE_BASIS_KEY],
+                _keys.PAIR_TYPE_KEY: None,
+            }
+        )
+        self.num_types = len(type_names)
         num_scalars = self.irreps_in[_keys.PAIR_SCALARS_KEY].num_irreps
         self.linear = ScalarMLPFunction(num_scalars, width)
         self._gain = SILU_GAIN
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
-        """Add PAIR_HIDDEN (M, width)."""
+        """Add PAIR_HIDDEN (M, width), PAIR_BASIS (M, functions), PAIR_TYPE (M,)."""
+        edges = data[fields.MAGNETIC_EDGES_KEY]
         hidden = torch.nn.functional.silu(self.linear(data[_keys.PAIR_SCALARS_KEY]))
         data[_keys.PAIR_HIDDEN_KEY] = self._gain * hidden
+        data[_keys.PAIR_BASIS_KEY] = torch.index_select(
+            data[_keys.EDGE_BASIS_KEY], 0, edges
+        )
+        data[_keys.PAIR_TYPE_KEY] = pair_types(
+            data[AtomicDataDict.ATOM_TYPE_KEY].view(-1),
+            torch.index_select(data[AtomicDataDict.EDGE_INDEX_KEY], 1, edges),
+            self.num_types,
+        )
         return data
 
 
