@@ -131,16 +131,19 @@ class EnvironmentContraction(torch.nn.Module):
                 self.channels, self._dim_right, self._dim_out * self._dim_left
             ),
         ).view(self.channels, num_centres, self._dim_out, self._dim_left)
+        if self._dim_out == 1:
+            matrices = environment.transpose(0, 1).reshape(num_centres, -1)
+            row = torch.div(slot, max(width, 1), rounding_mode="floor")
+            of_edges = for_entries(matrices, row, slot, table).view(x1.shape)
+            return (x1 * of_edges).sum(2, keepdim=True)
         edges = in_slots(x1.flatten(1), slot, table)
         edges = edges.view(num_centres, width, self.channels, self._dim_left)
-        if self._dim_out == 1:
-            matrix = environment.permute(1, 2, 0, 3)  # (n, 1, u, i)
-            product = (edges * matrix).sum(3, keepdim=True)
-        else:
-            # edges in columns: libraries are slow where a row of the result is short
-            product = torch.matmul(environment, edges.permute(2, 0, 3, 1))  # (u,n,k,s)
-            product = product.permute(1, 3, 0, 2)
-        product = product.reshape(num_centres * width, self.channels, self._dim_out)
+        # edges in columns: libraries are slow where rows of the result are short
+        columns = edges.permute(2, 0, 3, 1)  # (u, n, i, s)
+        product = torch.matmul(environment, columns)  # (u, n, k, s)
+        product = product.permute(1, 3, 0, 2).reshape(
+            num_centres * width, self.channels, self._dim_out
+        )
         return from_slots(product, slot)
 
 
