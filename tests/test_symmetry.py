@@ -3,17 +3,19 @@
 The checks are those of ``spinff.testing``, whose own tests plant more faults.
 """
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from ase import Atoms
+from nequip.data import AtomicDataDict
 
 from small_models import MODELS, Array, results, small_model, structure
 from spinff.calculator import SpinCalculator
 from spinff.export import RunnableModel
 from spinff.irreps.operations import Operation
+from spinff.nn import _keys
 from spinff.testing import (
     Transformation,
     coupling_errors,
@@ -104,18 +106,23 @@ def test_control_with_spin_orbit_coupling_spins_may_not_turn_alone() -> None:
     assert abs(change) > 1e-3
 
 
-def planted(change: Callable[[torch.nn.Module], None]) -> RunnableModel:
+def test_control_swapped_components_of_the_tensor_are_seen_by_rotation() -> None:
+    class XzForYz(torch.nn.Module):
+        """D and Γ with x and y of their off-diagonal parts with z confused."""
+
+        def __init__(self, module: torch.nn.Module) -> None:
+            super().__init__()
+            self.module = module
+
+        def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
+            data = self.module(data)
+            swapped = [0, 1, 5, 3, 4, 2, 7, 6, 8]
+            data[_keys.RELATIVISTIC_KEY] = data[_keys.RELATIVISTIC_KEY][:, swapped]
+            return data
+
     model = small_model()
-    head = model.module.network.exchange  # type: ignore[attr-defined]
-    change(head)
-    return model
-
-
-def test_control_a_wrong_tensor_basis_is_seen_by_rotation() -> None:
-    def swap_two_columns_of_the_2e_basis(head: torch.nn.Module) -> None:
-        head.to_cartesian[[4, 5]] = head.to_cartesian[[5, 4]]
-
-    model = planted(swap_two_columns_of_the_2e_basis)
+    network: Any = model.module.network
+    network.relativistic = XzForYz(network.relativistic)
     assert equivariance_error(model, structure(), OPERATIONS["rotation"]) > 1e-4
 
 

@@ -176,10 +176,6 @@ def flat(tables: Tensors) -> Tensors:
     ):
         if key in tables:
             data[key] = tables[key]
-    if WIDE_INDEX in tables:
-        data[_keys.EDGE_TABLE_KEY] = tables[WIDE_INDEX][0]
-        data[_keys.NARROW_TABLE_KEY] = tables[NARROW_INDEX][0]
-        data[_keys.EDGE_SLOT_KEY] = tables[WIDE_INDEX].new_zeros(0)
     if _keys.TRIANGLE_LEG_KEY in tables:
         legs = tables[_keys.TRIANGLE_LEG_KEY].flatten(0, 1)  # (M, V)
         data[_keys.TRIANGLE_LEG_KEY] = legs.flatten()
@@ -193,6 +189,17 @@ def flat(tables: Tensors) -> Tensors:
         data[_keys.PAIR_SLOT_KEY] = pairs.new_zeros(0)
         data[_keys.PAIR_TABLE_KEY] = pairs
     return data
+
+
+def of_table(number: int, tables: Tensors) -> Tensors:
+    """The fields of edges of one table alone, 0 wide and 1 narrow."""
+    vectors, index = (names[number] for names in TABLES.values())
+    return {
+        AtomicDataDict.EDGE_VECTORS_KEY: tables[vectors].flatten(0, 1),
+        AtomicDataDict.EDGE_INDEX_KEY: tables[index].flatten(1, 2),
+        _keys.EDGE_TABLE_KEY: tables[index][0],
+        _keys.EDGE_SLOT_KEY: tables[index].new_zeros(0),
+    }
 
 
 def _row_of_places(table: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,7 @@ from torch.export.graph_signature import InputKind
 from torch.fx import Graph, GraphModule, Node, Proxy
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.proxy import GraphAppendingTracer
+from torch.utils._sympy.functions import Min
 from torch.utils._sympy.interp import sympy_interp
 from torch.utils._sympy.reference import PythonReferenceAnalysis
 
@@ -184,6 +185,18 @@ def restate_sizes(graph: Graph, sources: Iterable[Node]) -> None:
             _add_values(graph, before)
         _replace(node, restated[expression])
     graph.eliminate_dead_code()
+
+
+def state_layout(source: Node) -> None:
+    """Says plainly that a tensor lies in memory row by row.
+
+    Of the view (rows · width, …) of a table (rows, width, …) torch says so only for
+    widths above 0, in words that its compiler does not take for an input.
+    """
+    value = source.meta["val"]
+    strides = [s.node.expr for s in value.stride() if isinstance(s, torch.SymInt)]
+    if any(stride.has(Min) for stride in strides):
+        source.meta["val"] = value.new_empty(value.shape)
 
 
 def _add_values(graph: Graph, before: set[Node]) -> None:

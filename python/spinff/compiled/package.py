@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from nequip.data import AtomicDataDict
 
 from spinff import fields
 from spinff.compiled.dense import (
@@ -21,19 +22,34 @@ from spinff.compiled.dense import (
     DenseGraph,
     dense_graph,
     flat,
+    of_table,
 )
 from spinff.compiled.examples import Graph, example_graph
-from spinff.compiled.graphs import Tensors, inputs, trace, with_constants
+from spinff.compiled.graphs import (
+    Tensors,
+    inputs,
+    state_layout,
+    trace,
+    with_constants,
+)
 from spinff.compiled.split import GRADIENT, Half, split
 from spinff.errors import SpinffError
 from spinff.header import HEADER_NAME, ModelHeader
-from spinff.nn import Topology, _keys
+from spinff.nn import AllegroLayers, Topology, _keys
 
 SIGNATURES_NAME = "compiled.json"
 SPINS = "spins"
 ENERGY_WEIGHTS = "energy_weights"
 """(N,) 1 for atoms whose energy counts, 0 for others."""
 VECTORS = (WIDE_VECTORS, NARROW_VECTORS)
+OF_EDGES = (
+    AtomicDataDict.EDGE_LENGTH_KEY,
+    AtomicDataDict.NORM_LENGTH_KEY,
+    AtomicDataDict.EDGE_ENERGY_KEY,
+    _keys.EDGE_BASIS_KEY,
+    _keys.EDGE_LATENT_KEY,
+)
+"""Fields of edges that are read after Allegro's layers."""
 _MOST_EXAMPLES = 200
 EDGE_GRADIENTS = [GRADIENT + name for name in VECTORS]
 _TERM_ENERGIES, _LENGTHS = "term_energies", "moment_lengths"
@@ -72,8 +88,31 @@ class _Parts:
     def geometry(self, tables: Tensors) -> Tensors:
         """What the network over geometry adds, edges in tables."""
         given = flat(tables)
-        data = self.module.network(dict(given))
+        data = dict(given)
+        modules = dict(self.module.network.named_children())
+        if isinstance(modules.get("layers"), AllegroLayers):
+            data |= self._of_edges(given, tables, modules)
+        for module in modules.values():
+            data = module(data)
         return {key: data[key] for key in data if key not in given}
+
+    def _of_edges(
+        self, given: Tensors, tables: Tensors, modules: dict[str, torch.nn.Module]
+    ) -> Tensors:
+        """What Allegro says of edges, table by table; takes its modules away.
+
+        Neither table has then anything to do with the sizes of the other.
+        """
+        last = [*modules].index("layers")
+        names = [*[*modules][: last + 1], "energy_readout"]
+        chain = [modules.pop(name) for name in names]
+        found = []
+        for number in range(len(VECTORS)):
+            data = given | of_table(number, tables)
+            for module in chain:
+                data = module(data)
+            found.append(data)
+        return {key: torch.cat([data[key] for data in found]) for key in OF_EDGES}
 
     def spins(self, tables: Tensors, made: Tensors, spins: torch.Tensor) -> Energies:
         """Energies by term, and lengths."""
@@ -306,6 +345,8 @@ def _energy_weights(graph: DenseGraph) -> torch.Tensor:
 def _compiled(half: Half) -> Any:  # noqa: ANN401 - paths, for torch's packager
     from torch._inductor import aot_compile
 
+    for node in inputs(half.graph.graph):
+        state_layout(node)
     examples = tuple(node.meta["val"] for node in inputs(half.graph.graph))
     options = {"aot_inductor.package": True, "cpp.threads": 1}
     with warnings.catch_warnings():

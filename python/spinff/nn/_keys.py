@@ -34,9 +34,6 @@ TENN_SCALARS_KEY: Final[str] = "tenn_scalars"
 EDGE_SLOT_KEY: Final[str] = "edge_slot"
 # (centres, width) edges of each centre, −1 where it has fewer
 EDGE_TABLE_KEY: Final[str] = "edge_table"
-# (centres, width) a second such table for the edges after those of the first, which
-# compiled networks have
-NARROW_TABLE_KEY: Final[str] = "narrow_table"
 # (T,) magnetic edge i→j of each triangle i, j, k; its row among the magnetic edges
 TRIANGLE_BOND_KEY: Final[str] = "triangle_bond"
 # (L,) edges i→k that are sides of triangles, or could be

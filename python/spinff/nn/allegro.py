@@ -14,6 +14,7 @@ from nequip.nn import GraphModuleMixin, ScalarMLPFunction
 
 from spinff.irreps import AnyIrrep, TIrrep, TIrreps
 from spinff.nn import _keys
+from spinff.nn.contraction import as_list, as_table
 from spinff.nn.tensor_layers import ChannelWeights, TensorLayers
 
 
@@ -37,7 +38,10 @@ class EdgeTensors(GraphModuleMixin, torch.nn.Module):
         harmonics = Irreps.spherical_harmonics(l_max)
         self._init_irreps(
             irreps_in=irreps_in,
-            required_irreps_in=[AtomicDataDict.EDGE_EMBEDDING_KEY],
+            required_irreps_in=[
+                AtomicDataDict.EDGE_EMBEDDING_KEY,
+                _keys.EDGE_TABLE_KEY,
+            ],
             irreps_out={
                 AtomicDataDict.EDGE_ATTRS_KEY: harmonics,
                 AtomicDataDict.EDGE_FEATURES_KEY: harmonics,
@@ -55,12 +59,15 @@ class EdgeTensors(GraphModuleMixin, torch.nn.Module):
         )
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
-        """Add EDGE_ATTRS (E, dim) and EDGE_FEATURES (E, channels, dim)."""
+        """Add EDGE_ATTRS (E, dim) and EDGE_FEATURES (E, channels, dim), as a table."""
+        slot, table = data[_keys.EDGE_SLOT_KEY], data[_keys.EDGE_TABLE_KEY]
         vectors = data[AtomicDataDict.EDGE_VECTORS_KEY]
         harmonics = self.harmonics(vectors).to(self._dtype)
+        harmonics = as_table(harmonics, slot, table)
+        weights = self.weights(data[AtomicDataDict.EDGE_EMBEDDING_KEY])
         data[AtomicDataDict.EDGE_ATTRS_KEY] = harmonics
         data[AtomicDataDict.EDGE_FEATURES_KEY] = self.channels(
-            harmonics, self.weights(data[AtomicDataDict.EDGE_EMBEDDING_KEY])
+            harmonics, as_table(weights, slot, table)
         )
         return data
 
@@ -130,35 +137,19 @@ class AllegroLayers(GraphModuleMixin, torch.nn.Module):
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add EDGE_FEATURES (E, (layers + 1)·width) and the last, EDGE_LATENT."""
-        table = data[_keys.EDGE_TABLE_KEY]
-        if _keys.NARROW_TABLE_KEY not in data:
-            scalars = self.of_edges(data, 0, data[_keys.EDGE_SLOT_KEY].size(0), table)
-            latent = scalars[-1]
-            features = torch.cat(scalars, dim=1)
-        else:
-            narrow = data[_keys.NARROW_TABLE_KEY]
-            first = table.size(0) * table.size(1)
-            wide = self.of_edges(data, 0, first, table)
-            rest = self.of_edges(data, first, narrow.size(0) * narrow.size(1), narrow)
-            latent = torch.cat([wide[-1], rest[-1]])
-            features = torch.cat([torch.cat(wide, dim=1), torch.cat(rest, dim=1)])
-        data[_keys.EDGE_LATENT_KEY] = latent
-        data[AtomicDataDict.EDGE_FEATURES_KEY] = features
-        return data
-
-    def of_edges(
-        self, data: AtomicDataDict.Type, start: int, count: int, table: torch.Tensor
-    ) -> list[torch.Tensor]:
-        """Scalars of some edges, by layer: all those of the centres in a table."""
+        slot = data[_keys.EDGE_SLOT_KEY]
         tensors = data[AtomicDataDict.EDGE_FEATURES_KEY]  # (E, channels, dim)
-        tensors = tensors.narrow(0, start, count)
         scalars, _ = self.layers(
-            data[AtomicDataDict.EDGE_EMBEDDING_KEY].narrow(0, start, count),
+            data[AtomicDataDict.EDGE_EMBEDDING_KEY],
             tensors,
-            data[AtomicDataDict.EDGE_ATTRS_KEY].narrow(0, start, count),
+            data[AtomicDataDict.EDGE_ATTRS_KEY],
             tensors,  # no tensors of the centre itself
-            data[AtomicDataDict.EDGE_INDEX_KEY][0].narrow(0, start, count),
-            data[_keys.EDGE_SLOT_KEY],
-            table,
+            data[AtomicDataDict.EDGE_INDEX_KEY][0],
+            slot,
+            data[_keys.EDGE_TABLE_KEY],
         )
-        return scalars
+        data[_keys.EDGE_LATENT_KEY] = as_list(scalars[-1], slot)
+        data[AtomicDataDict.EDGE_FEATURES_KEY] = as_list(
+            torch.cat(scalars, dim=-1), slot
+        )
+        return data

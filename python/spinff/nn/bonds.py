@@ -22,18 +22,25 @@ from nequip.nn import GraphModuleMixin, ScalarMLPFunction
 from spinff import fields
 from spinff.irreps import TIrreps
 from spinff.nn import _keys
-from spinff.nn.contraction import for_entries, in_slots, sum_of_rows
+from spinff.nn.contraction import (
+    as_list,
+    as_table,
+    at,
+    for_entries,
+    in_slots,
+    sum_of_rows,
+)
 from spinff.nn.radial import BesselBasis, PolynomialCutoff
 from spinff.nn.terms.exchange import cartesian_basis
 
 
 def monomials(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """u_a v_b row-major, u_a u_b and v_a v_b with a ≤ b; u, v (T, 3) -> (T, 21)."""
-    parts = [(u.unsqueeze(2) * v.unsqueeze(1)).flatten(1)]
+    """u_a v_b row-major, u_a u_b and v_a v_b with a ≤ b; u, v (…, 3) -> (…, 21)."""
+    parts = [_outer(u, v)]
     for w in [u, v]:
-        x, y, z = w[:, :1], w[:, 1:2], w[:, 2:]
-        parts += [x * w, y * w[:, 1:], z * z]
-    return torch.cat(parts, dim=1)
+        x, y, z = w.split(1, dim=-1)
+        parts += [x * w, y * w.narrow(-1, 1, 2), z * z]
+    return torch.cat(parts, dim=-1)
 
 
 def features_of_monomials() -> torch.Tensor:
@@ -113,7 +120,10 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         self.of_distance = ScalarMLPFunction(num_bessels, channels)
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
-        """Add PAIR_SCALARS (M, width), PAIR_OUTER, and TRIANGLE_WEIGHTS and _SIDES."""
+        """Add PAIR_SCALARS (M, width), PAIR_OUTER, and TRIANGLE_WEIGHTS and _SIDES.
+
+        What belongs to triangles is as ``as_table``.
+        """
         edges = data[fields.MAGNETIC_EDGES_KEY]
         centre, end = data[AtomicDataDict.EDGE_INDEX_KEY].unbind(0)
         types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
@@ -139,31 +149,31 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         ).to(self._dtype)
 
         # === the two sides of each triangle i, j, k ===
-        first = torch.index_select(vectors[num_bonds:], 0, leg)  # r_ik (T, 3)
-        bonds = for_entries(vectors[:num_bonds], pair, slot, table)
-        second = (first - bonds).to(self._dtype)  # r_jk
-        of_end = of_end.unsqueeze(1)
+        first = at(vectors[num_bonds:], leg, slot, table)  # r_ik (T, 3)
+        second = first - for_entries(vectors[:num_bonds], pair, slot)  # r_jk
+        second = second.to(self._dtype)
         reach = self.reach[
-            for_entries(of_end[:num_bonds], pair, slot, table).view(-1),
-            torch.index_select(of_end[num_bonds:], 0, leg).view(-1),
+            for_entries(of_end[:num_bonds], pair, slot),
+            at(of_end[num_bonds:], leg, slot, table),
         ].unsqueeze(-1)
         distance = torch.linalg.vector_norm(second, dim=-1, keepdim=True)
-        radial = self.of_distance(self.basis(distance / reach.to(self._dtype)))
-        weights = torch.index_select(of_leg, 0, leg) * radial
-        weights = weights * for_entries(envelope, pair, slot, table)
-        along = torch.index_select(directions[num_bonds:], 0, leg)  # û
+        basis = self.basis(distance / reach.to(self._dtype))
+        radial = as_table(self.of_distance(as_list(basis, slot)), slot, table)
+        weights = (
+            at(of_leg, leg, slot, table) * radial * for_entries(envelope, pair, slot)
+        )
+        along = at(directions[num_bonds:], leg, slot, table)  # û
         across = second / distance  # v̂
-        cosine = (along * across).sum(1, keepdim=True)
+        cosine = (along * across).sum(-1, keepdim=True)
 
         # === sums over k ===
-        sums = sum_of_rows(
-            torch.cat([weights, weights * cosine], dim=1), pair, slot, table
-        )
+        sums = torch.cat([weights, weights * cosine], dim=-1)
+        sums = sum_of_rows(sums, pair, slot, table)
         axis = directions[:num_bonds]
         data[_keys.PAIR_SCALARS_KEY] = torch.cat([latent[:num_bonds], sums], dim=1)
         data[_keys.PAIR_OUTER_KEY] = _outer(envelope * axis, axis)
         data[_keys.TRIANGLE_WEIGHTS_KEY] = weights
-        data[_keys.TRIANGLE_SIDES_KEY] = torch.cat([along, across], dim=1)
+        data[_keys.TRIANGLE_SIDES_KEY] = torch.cat([along, across], dim=-1)
         return data
 
 
@@ -206,12 +216,13 @@ class BondExchange(GraphModuleMixin, torch.nn.Module):
         slot = data[_keys.TRIANGLE_SLOT_KEY]
         table = data[_keys.TRIANGLE_TABLE_KEY]
         weights = data[_keys.TRIANGLE_WEIGHTS_KEY]  # (T, channels)
-        u, v = data[_keys.TRIANGLE_SIDES_KEY].chunk(2, dim=1)
+        u, v = data[_keys.TRIANGLE_SIDES_KEY].chunk(2, dim=-1)
         factors = self.factors(data[_keys.PAIR_HIDDEN_KEY]) + self.tensor_weights
         factors = self._norm * factors
-        of_d, of_gamma = for_entries(factors, pair, slot, table).chunk(2, dim=1)
-        alpha = (of_d * weights).sum(1, keepdim=True)
-        uu, vv, uv = torch.mm(of_gamma * weights, self.kinds[:, :3]).split(1, dim=1)
+        of_d, of_gamma = for_entries(factors, pair, slot).chunk(2, dim=-1)
+        alpha = (of_d * weights).sum(-1, keepdim=True)
+        betas = torch.matmul(of_gamma * weights, self.kinds[:, :3])
+        uu, vv, uv = betas.split(1, dim=-1)
         # α (û v̂ − v̂ û) + β''' (û v̂ + v̂ û) / 2 and the rest, as û p + v̂ q
         p = uu * u + (0.5 * uv + alpha) * v
         q = vv * v + (0.5 * uv - alpha) * u
@@ -265,7 +276,7 @@ class BondTensors(GraphModuleMixin, torch.nn.Module):
         slot = data[_keys.TRIANGLE_SLOT_KEY]
         table = data[_keys.TRIANGLE_TABLE_KEY]
         weights = data[_keys.TRIANGLE_WEIGHTS_KEY]
-        u, v = data[_keys.TRIANGLE_SIDES_KEY].chunk(2, dim=1)
+        u, v = data[_keys.TRIANGLE_SIDES_KEY].chunk(2, dim=-1)
         sums = torch.bmm(
             in_slots(weights, slot, table).transpose(1, 2),
             in_slots(monomials(u, v), slot, table),
@@ -284,5 +295,5 @@ class BondTensors(GraphModuleMixin, torch.nn.Module):
 
 
 def _outer(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """a_x b_y row-major; (R, 3), (R, 3) -> (R, 9)."""
-    return (a.unsqueeze(2) * b.unsqueeze(1)).flatten(1)
+    """a_x b_y row-major; (…, 3), (…, 3) -> (…, 9)."""
+    return (a.unsqueeze(-1) * b.unsqueeze(-2)).flatten(-2)

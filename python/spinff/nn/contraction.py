@@ -12,45 +12,62 @@ from nequip.nn import scatter
 from spinff.irreps import AnyIrrep, TIrreps, irrep_list, tensor_product_paths
 from spinff.irreps._spin_space import coupling_coefficients, slices
 
-# Where ``slot`` is empty the entries are the table itself, row by row: compiled
-# networks get them so, and need no index for what belongs together.
+# Compiled networks get the entries as the table itself, which an empty ``slot`` says.
+# What belongs to an entry has then two leading dimensions, (rows, width), in place of
+# one: a compiler needs no index for what belongs together, and no division to find it.
+
+
+def as_table(
+    entries: torch.Tensor, slot: torch.Tensor, table: torch.Tensor
+) -> torch.Tensor:
+    """Entries (E, …), or (rows, width, …) for a compiled network."""
+    if slot.size(0) > 0:
+        return entries
+    return entries.unflatten(0, [table.size(0), table.size(1)])
+
+
+def as_list(entries: torch.Tensor, slot: torch.Tensor) -> torch.Tensor:
+    """Entries of ``as_table`` as (E, …)."""
+    return entries if slot.size(0) > 0 else entries.flatten(0, 1)
 
 
 def in_slots(
-    rows: torch.Tensor, slot: torch.Tensor, table: torch.Tensor
+    entries: torch.Tensor, slot: torch.Tensor, table: torch.Tensor
 ) -> torch.Tensor:
-    """Rows (E, dim) as (centres, width, dim) by ``slots``, zero where it is empty."""
-    num_centres, width = table.shape
-    if slot.size(0) > 0:
-        padded = rows.new_zeros(num_centres * width, rows.size(1))
-        rows = padded.index_copy(0, slot, rows)
-    return rows.view(num_centres, width, rows.size(1))
-
-
-def from_slots(rows: torch.Tensor, slot: torch.Tensor) -> torch.Tensor:
-    """Rows (centres · width, …) of the entries (E, …)."""
-    return torch.index_select(rows, 0, slot) if slot.size(0) > 0 else rows
+    """Entries of ``as_table`` as (rows, width, dim), zero where there is none."""
+    if slot.size(0) == 0:
+        return entries
+    rows, width = table.shape
+    padded = entries.new_zeros(rows * width, entries.size(1))
+    padded = padded.index_copy(0, slot, entries)
+    return padded.view(rows, width, entries.size(1))
 
 
 def sum_of_rows(
-    rows: torch.Tensor, row: torch.Tensor, slot: torch.Tensor, table: torch.Tensor
+    entries: torch.Tensor, row: torch.Tensor, slot: torch.Tensor, table: torch.Tensor
 ) -> torch.Tensor:
-    """Sums (centres, …) of entries (E, …) by their row of the table (E,)."""
-    num_centres, width = table.shape
+    """Sums (rows, …) of entries of ``as_table`` by their row of the table (E,)."""
     if slot.size(0) > 0:
-        return scatter(rows, row, dim=0, dim_size=num_centres)
-    return rows.unflatten(0, [num_centres, width]).sum(1)
+        return scatter(entries, row, dim=0, dim_size=table.size(0))
+    return entries.sum(1)
 
 
 def for_entries(
-    values: torch.Tensor, row: torch.Tensor, slot: torch.Tensor, table: torch.Tensor
+    values: torch.Tensor, row: torch.Tensor, slot: torch.Tensor
 ) -> torch.Tensor:
-    """Values (centres, dim) repeated for the entries (E, dim) of each row."""
+    """Values (rows, …) for the entries of each row, as ``as_table`` or to broadcast."""
     if slot.size(0) > 0:
         return torch.index_select(values, 0, row)
-    num_centres, width = table.shape
-    repeated = values.unsqueeze(1).expand(num_centres, width, values.size(1))
-    return repeated.reshape(num_centres * width, values.size(1))
+    return values.unsqueeze(1)
+
+
+def at(
+    values: torch.Tensor, index: torch.Tensor, slot: torch.Tensor, table: torch.Tensor
+) -> torch.Tensor:
+    """Values (R, …) at an index (E,) of entries, as ``as_table``."""
+    if slot.size(0) > 0:
+        return torch.index_select(values, 0, index)
+    return values[index.view(table.shape)]
 
 
 @compile_mode("script")
@@ -111,13 +128,13 @@ class EnvironmentContraction(torch.nn.Module):
         """Contract.
 
         Args:
-            x1: (E, channels, dim_left).
+            x1: (E, channels, dim_left), as ``as_table``.
             x2: (num_centres, channels, dim_right).
             slot: (E,) place of each edge in ``table``, of ``topology.slots``.
             table: (num_centres, width) edges of each centre.
 
         Returns:
-            (E, channels, dim_out).
+            (E, channels, dim_out), as ``as_table``.
         """
         num_centres, width = table.shape
         entries = torch.index_select(self.weights, 1, self.entry_path)
@@ -132,19 +149,19 @@ class EnvironmentContraction(torch.nn.Module):
             ),
         ).view(self.channels, num_centres, self._dim_out, self._dim_left)
         if self._dim_out == 1:
-            matrices = environment.transpose(0, 1).reshape(num_centres, -1)
+            matrices = environment.permute(1, 0, 2, 3).squeeze(2)  # (n, u, i)
             row = torch.div(slot, max(width, 1), rounding_mode="floor")
-            of_edges = for_entries(matrices, row, slot, table).view(x1.shape)
-            return (x1 * of_edges).sum(2, keepdim=True)
-        edges = in_slots(x1.flatten(1), slot, table)
-        edges = edges.view(num_centres, width, self.channels, self._dim_left)
+            return (x1 * for_entries(matrices, row, slot)).sum(-1, keepdim=True)
+        edges = in_slots(x1.flatten(-2), slot, table)
+        edges = edges.unflatten(-1, [self.channels, self._dim_left])
         # edges in columns: libraries are slow where rows of the result are short
         columns = edges.permute(2, 0, 3, 1)  # (u, n, i, s)
         product = torch.matmul(environment, columns)  # (u, n, k, s)
-        product = product.permute(1, 3, 0, 2).reshape(
-            num_centres * width, self.channels, self._dim_out
-        )
-        return from_slots(product, slot)
+        product = product.permute(1, 3, 0, 2)
+        if slot.size(0) == 0:
+            return product
+        product = product.reshape(num_centres * width, self.channels, self._dim_out)
+        return torch.index_select(product, 0, slot)
 
 
 def _text(irreps: Sequence[AnyIrrep]) -> str:

@@ -14,7 +14,7 @@ from spinff.nn import _keys
 
 
 def bessel_functions(x: torch.Tensor, count: int) -> torch.Tensor:
-    """n sinc(n x) = sin(n π x)/(π x) for n = 1 … count, x (M, 1) > 0 -> (M, count).
+    """n sinc(n x) = sin(n π x)/(π x) for n = 1 … count, x (…, 1) > 0 -> (…, count).
 
     The radial basis of nequip (DimeNet, arXiv 2003.03123). One sine and one cosine a
     distance, by sin (n+1)t = 2 cos t sin nt − sin (n−1)t, instead of ``count``.
@@ -27,7 +27,7 @@ def bessel_functions(x: torch.Tensor, count: int) -> torch.Tensor:
     for _ in range(count - 1):
         before, now = now, twice_cosine * now - before
         functions.append(now)
-    return torch.cat(functions, dim=1)
+    return torch.cat(functions, dim=-1)
 
 
 @compile_mode("script")
@@ -78,7 +78,7 @@ class BesselBasis(torch.nn.Module):
         self.cutoff = PolynomialCutoff(polynomial_cutoff_p)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """x (M, 1) -> (M, count)."""
+        """x (…, 1) -> (…, count)."""
         return bessel_functions(x, self.count) * self.cutoff(x)
 
 

@@ -23,6 +23,7 @@ from spinff import fields
 from spinff.irreps import AnyIrrep, SpinSpaceIrrep, TIrrep, TIrreps
 from spinff.irreps._spin_space import coupling_coefficients
 from spinff.nn import _keys
+from spinff.nn.contraction import as_list, as_table
 from spinff.nn.tensor_layers import ChannelWeights, TensorLayers
 
 
@@ -211,10 +212,14 @@ class TENN(torch.nn.Module):
         if self.lengths is not None:
             centre = torch.index_select(edge_index[0], 0, edges)
             scalars = scalars * self.lengths(spins, centre, neighbour)
+        slot, table = data[_keys.PAIR_SLOT_KEY], data[_keys.PAIR_TABLE_KEY]
         basis = self._edge_basis(data, edges, neighbour, harmonics)
-        tensors = self.edge_weighter(basis, self.edge_weights(scalars))
+        basis = as_table(basis, slot, table)
+        weights = as_table(self.edge_weights(scalars), slot, table)
+        tensors = self.edge_weighter(basis, weights)
         if self._geometry_dim > 0:
-            tensors = torch.cat([tensors, self._geometry_tensors(data)], dim=-1)
+            geometry = as_table(self._geometry_tensors(data), slot, table)
+            tensors = torch.cat([tensors, geometry], dim=-1)
         centre_tensors = self.centre_weighter(
             torch.index_select(harmonics, 0, atoms),
             torch.index_select(
@@ -227,10 +232,10 @@ class TENN(torch.nn.Module):
             basis,
             centre_tensors,
             data[_keys.PAIR_CENTRE_KEY],
-            data[_keys.PAIR_SLOT_KEY],
-            data[_keys.PAIR_TABLE_KEY],
+            slot,
+            table,
         )
-        return torch.cat(by_layer, dim=1)
+        return as_list(torch.cat(by_layer, dim=-1), slot)
 
     def _edge_basis(
         self,

@@ -17,7 +17,12 @@ from nequip.nn import ScalarMLPFunction
 
 from spinff.errors import SpinffError
 from spinff.irreps import AnyIrrep, reachable, useful
-from spinff.nn.contraction import EnvironmentContraction, sum_of_rows
+from spinff.nn.contraction import (
+    EnvironmentContraction,
+    as_list,
+    as_table,
+    sum_of_rows,
+)
 
 
 @compile_mode("script")
@@ -37,15 +42,15 @@ class ChannelWeights(torch.nn.Module):
         self.dims = [ir.dim for ir in irreps]
 
     def forward(self, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-        """x (E, dim), weights (E, num_weights) -> (E, channels, dim)."""
-        weights = weights.view(-1, self.channels, self.num_irreps)
-        x = x.unsqueeze(1)
+        """x (…, dim), weights (…, num_weights) -> (…, channels, dim)."""
+        weights = weights.unflatten(-1, [self.channels, self.num_irreps])
+        x = x.unsqueeze(-2)
         blocks = []
         first = 0
         for n, dim in enumerate(self.dims):
-            blocks.append(x.narrow(2, first, dim) * weights.narrow(2, n, 1))
+            blocks.append(x.narrow(-1, first, dim) * weights.narrow(-1, n, 1))
             first += dim
-        return torch.cat(blocks, dim=2)
+        return torch.cat(blocks, dim=-1)
 
 
 @compile_mode("script")
@@ -128,8 +133,8 @@ class TensorLayers(torch.nn.Module):
 
         Args:
             embedding: (E, num_scalars_in) scalars that vanish at the cutoff.
-            tensors: (E, channels, dim of ``tensors``).
-            basis: (E, dim of ``basis``).
+            tensors: (E, channels, dim of ``tensors``), as ``as_table``.
+            basis: (E, dim of ``basis``), as ``as_table``.
             centre_tensors: (centres, channels, dim of ``centre``); any tensor if there
                 are no such irreps.
             centre: (E,) row of each edge's centre.
@@ -138,9 +143,10 @@ class TensorLayers(torch.nn.Module):
 
         Returns:
             Scalars (E, num_scalar_features) before the first layer and after each,
-            num_scalars_out in all, and tensors (E, channels, dim of ``out``).
+            num_scalars_out in all, and tensors (E, channels, dim of ``out``), all as
+            ``as_table``.
         """
-        projection = self.first_projection(embedding)
+        projection = as_table(self.first_projection(embedding), slot, table)
         scalars = [projection.narrow(-1, 0, self.num_scalar_features)]
         env_weights = projection.narrow(
             -1, self.num_scalar_features, self._num_env_weights
@@ -156,8 +162,9 @@ class TensorLayers(torch.nn.Module):
                     [environment, centre_tensors[: table.size(0)]], dim=-1
                 )
             tensors = contraction(tensors, environment, slot, table)
-            scalars.append(tensors[:, :, 0])  # the scalar comes first
-            latent = mlp(torch.cat(scalars, dim=-1))
+            scalars.append(tensors.select(-1, 0))  # the scalar comes first
+            latent = mlp(as_list(torch.cat(scalars, dim=-1), slot))
+            latent = as_table(latent, slot, table)
             scalars[-1] = latent.narrow(-1, 0, self.num_scalar_features)
             if layer < self.num_layers - 1:
                 env_weights = latent.narrow(
