@@ -74,6 +74,7 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
     Args:
         reach: (types, types) Å, of i and k as of j and k; no longer than the cutoffs.
         channels: of the weights.
+        directions: whether D, Γ or tensors are to be made, which read those.
         num_bessels: radial functions of r_jk.
         polynomial_cutoff_p: power of the cutoff polynomial.
         avg_num_neighbors: normalises the sums.
@@ -87,6 +88,7 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         *,
         reach: torch.Tensor,
         channels: int,
+        directions: bool,
         num_bessels: int,
         polynomial_cutoff_p: float,
         avg_num_neighbors: float,
@@ -103,14 +105,17 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
             ],
         )
         num_scalars = self.irreps_in[_keys.EDGE_LATENT_KEY].num_irreps
-        self.irreps_out.update(
-            {
-                _keys.PAIR_SCALARS_KEY: Irreps([(num_scalars + 2 * channels, (0, 1))]),
-                _keys.PAIR_OUTER_KEY: None,
-                _keys.TRIANGLE_WEIGHTS_KEY: None,
-                _keys.TRIANGLE_SIDES_KEY: None,
-            }
+        self.irreps_out[_keys.PAIR_SCALARS_KEY] = Irreps(
+            [(num_scalars + 2 * channels, (0, 1))]
         )
+        self.directions = directions
+        if directions:
+            added = [
+                _keys.PAIR_OUTER_KEY,
+                _keys.TRIANGLE_WEIGHTS_KEY,
+                _keys.TRIANGLE_SIDES_KEY,
+            ]
+            self.irreps_out.update(dict.fromkeys(added))
         self._dtype = torch.get_default_dtype()
         self._norm = float(avg_num_neighbors) ** -0.5
         self.register_buffer("reach", reach.to(torch.float64))
@@ -120,9 +125,10 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         self.of_distance = ScalarMLPFunction(num_bessels, channels)
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
-        """Add PAIR_SCALARS (M, width), PAIR_OUTER, and TRIANGLE_WEIGHTS and _SIDES.
+        """Add PAIR_SCALARS (M, width).
 
-        What belongs to triangles is as ``as_table``.
+        With directions also PAIR_OUTER, TRIANGLE_WEIGHTS and TRIANGLE_SIDES, those of
+        triangles as ``as_table``.
         """
         edges = data[fields.MAGNETIC_EDGES_KEY]
         centre, end = data[AtomicDataDict.EDGE_INDEX_KEY].unbind(0)
@@ -169,11 +175,12 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         # === sums over k ===
         sums = torch.cat([weights, weights * cosine], dim=-1)
         sums = sum_of_rows(sums, pair, slot, table)
-        axis = directions[:num_bonds]
         data[_keys.PAIR_SCALARS_KEY] = torch.cat([latent[:num_bonds], sums], dim=1)
-        data[_keys.PAIR_OUTER_KEY] = _outer(envelope * axis, axis)
-        data[_keys.TRIANGLE_WEIGHTS_KEY] = weights
-        data[_keys.TRIANGLE_SIDES_KEY] = torch.cat([along, across], dim=-1)
+        if self.directions:
+            axis = directions[:num_bonds]
+            data[_keys.PAIR_OUTER_KEY] = _outer(envelope * axis, axis)
+            data[_keys.TRIANGLE_WEIGHTS_KEY] = weights
+            data[_keys.TRIANGLE_SIDES_KEY] = torch.cat([along, across], dim=-1)
         return data
 
 

@@ -94,7 +94,8 @@ def common_neighbours(
         return pairs, pairs, pairs
     has_pair = torch.zeros_like(types, dtype=torch.bool)
     has_pair[torch.index_select(centre, 0, pairs)] = True
-    near = edge_vectors.square().sum(-1) < reach[types[centre], types[neighbour]] ** 2
+    lengths = torch.linalg.vector_norm(edge_vectors, dim=-1)  # faster than squares
+    near = lengths < reach[types[centre], types[neighbour]]
     legs = torch.where(near & torch.index_select(has_pair, 0, centre))[0]
     table = slots(torch.index_select(centre, 0, legs), types.size(0))[1]
     # (M, width) rows of the legs of i, −1 where it has fewer
@@ -108,7 +109,7 @@ def common_neighbours(
     )
     ends = torch.index_select(types, 0, torch.index_select(neighbour, 0, edge))
     thirds = torch.index_select(types, 0, torch.index_select(neighbour, 0, side))
-    near = vectors.square().sum(-1) < reach[ends, thirds] ** 2
+    near = torch.linalg.vector_norm(vectors, dim=-1) < reach[ends, thirds]
     found = torch.where(near & (side != edge))[0]
     return legs, torch.index_select(bond, 0, found), torch.index_select(leg, 0, found)
 
