@@ -22,8 +22,10 @@ from spinff.irreps import (
 from spinff.nn import EnvironmentContraction, magnetic_edge_indices
 from spinff.nn.radial import PolynomialCutoff
 from spinff.nn.tensor_layers import _tensor_tracks
-from spinff.nn.terms import exchange_irreps
+from spinff.nn.terms import LinearBaseline, exchange_irreps
+from spinff.nn.terms.baseline import pair_types
 from spinff.nn.terms.exchange import cartesian_basis
+from spinff.nn.terms.pairs import SILU_GAIN
 from spinff.nn.topology import slots
 
 
@@ -179,3 +181,23 @@ def test_cutoff_polynomial_equals_nequips(p: float) -> None:
 def test_cutoff_polynomial_needs_a_whole_power(p: float) -> None:
     with pytest.raises(SpinffError, match=rf"'polynomial_cutoff_p' is wrong, got {p}"):
         PolynomialCutoff(p)
+
+
+def test_more_coefficients_than_radial_functions_are_a_sentence() -> None:
+    with pytest.raises(SpinffError, match=r"Ni-Ni.*got 5, expected num_bessels = 4"):
+        LinearBaseline(["Ni", "O"], {"Ni-Ni": [0.1] * 5}, 4)
+
+
+def test_a_shorter_baseline_leaves_the_other_functions_out() -> None:
+    baseline = LinearBaseline(["Ni", "O"], {"O-Ni": [0.5, 0.25]}, 4)
+    types = pair_types(
+        torch.tensor([0, 1]), torch.tensor([[0, 1, 0], [1, 0, 0]]), num_types=2
+    )
+    basis = torch.tensor([[1.0, 2.0, 3.0, 4.0]], dtype=torch.float64).expand(3, 4)
+    assert baseline(basis, types).view(-1).tolist() == [1.0, 1.0, 0.0]
+
+
+def test_the_hidden_layer_of_pairs_keeps_the_size_of_its_input() -> None:
+    x = torch.randn(200_000, generator=torch.Generator().manual_seed(0)).double()
+    size = (SILU_GAIN * torch.nn.functional.silu(x)).square().mean()
+    assert float(size) == pytest.approx(1.0, abs=5e-3)
