@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from ase import Atoms
 
-from spinff.testing.derivatives import magnetic_force
+from spinff.testing.derivatives import FINER, magnetic_force
 from spinff.testing.results import (
     Array,
     Errors,
@@ -45,11 +45,12 @@ def cutoff_errors(
         neighbour: species of the atom that leaves.
         cutoff: Å.
         moments: species -> length of its moment in µB; other species have none.
-        step: Å, distance of the nearest points from the cutoff.
+        step: Å, distance of the nearest points from the cutoff; and a ``FINER`` one.
         seed: of the directions of the moments.
 
     Returns:
-        Jumps over the change of the same quantity between 0.7 cutoff and beyond.
+        Jumps, the smaller of those with both steps, over the change of the same
+        quantity between 0.7 cutoff and beyond.
     """
     rng = np.random.default_rng(seed)
     symbols = [centre, centre, neighbour]
@@ -64,13 +65,17 @@ def cutoff_errors(
         results = evaluate(calculator, trimer)
         return {k: results[k] for k in ("energy", "forces", "magnetic_forces")}
 
-    inside = [at(cutoff - n * step) for n in (1, 2)]
-    outside = [at(cutoff + n * step) for n in (1, 2)]
     close = at(0.7 * cutoff)
-    errors = {}
-    for name, values in close.items():
-        left, right = (2 * near[name] - far[name] for near, far in (inside, outside))
-        errors[name] = relative(name, right - left, values - outside[1][name])
+    errors: Errors = {}
+    for size in (step, FINER * step):
+        inside = [at(cutoff - n * size) for n in (1, 2)]
+        outside = [at(cutoff + n * size) for n in (1, 2)]
+        for name, values in close.items():
+            left, right = (
+                2 * near[name] - far[name] for near, far in (inside, outside)
+            )
+            error = relative(name, right - left, values - outside[1][name])
+            errors[name] = min(error, errors.get(name, error))
     return errors
 
 
