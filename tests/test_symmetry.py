@@ -86,7 +86,7 @@ def test_there_is_a_relativistic_part_to_be_right_about() -> None:
     couplings = model_couplings(small_model(), structure())
     tensors = np.array(list(couplings.exchange.values()))
     antisymmetric = tensors - tensors.transpose(0, 2, 1)
-    assert np.abs(antisymmetric).max() > 1e-3
+    assert np.abs(antisymmetric).max() > 0.05 * np.abs(tensors).max()
     assert np.abs(couplings.anisotropy).max() > 1e-3
 
 

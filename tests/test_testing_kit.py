@@ -370,6 +370,27 @@ def test_a_stress_of_the_other_sign_is_caught(atoms: Atoms) -> None:
     assert errors["forces"] < 1e-8
 
 
+def stiff(pairs: Pairs) -> Tensor:
+    """With waves of 6 mÅ, which one step of the differences does not resolve."""
+    r, i, _, m = pairs
+    wave = 1e-3 * envelope(r) * torch.sin(1000 * r.norm(dim=-1))
+    return heisenberg(pairs) + summed(wave, i, m)
+
+
+def test_a_stiff_potential_is_no_fault_and_hides_none(
+    atoms: Atoms, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Scaled(Toy):
+        def calculate(self, *arguments: object) -> None:
+            super().calculate(*arguments)  # type: ignore[arg-type]
+            self.results["forces"] *= 1 + 1e-5
+
+    assert derivative_errors(Toy(stiff), atoms)["forces"] < 1e-6
+    assert derivative_errors(Scaled(stiff), atoms)["forces"] > 3e-6
+    monkeypatch.setattr("spinff.testing.derivatives.FINER", 1.0)
+    assert derivative_errors(Toy(stiff), atoms)["forces"] > 3e-6
+
+
 # === faults at a cutoff and at a vanishing moment ===
 
 
