@@ -64,7 +64,8 @@ def test_contraction_equals_allegros() -> None:
 def test_slots_keep_each_edge_in_the_row_of_its_centre() -> None:
     centre = torch.tensor([2, 0, 2, 2, 0])
     slot, table = slots(centre, 4)
-    assert table.tolist() == [[1, 4, -1], [-1, -1, -1], [0, 2, 3], [-1, -1, -1]]
+    rows = [[1, 4, -1], [-1, -1, -1], [0, 2, 3], [-1, -1, -1]]
+    assert table.T.tolist() == rows
     assert torch.equal(table.flatten()[slot], torch.arange(5))
 
 

@@ -80,8 +80,8 @@ class AotInductorModel final : public Model {
         set_geometry(graph);
         take_atoms("atomic_energy", {dense.num_atoms(), 1}, result.atom_energy);
         take_atoms("anisotropy", {dense.num_atoms(), 3, 3}, result.anisotropy);
-        take_pairs("exchange", {dense.num_magnetic, dense.magnetic_width, 3, 3}, result.exchange);
-        take_pairs("biquadratic", {dense.num_magnetic, dense.magnetic_width, 1},
+        take_pairs("exchange", {dense.magnetic_width, dense.num_magnetic, 3, 3}, result.exchange);
+        take_pairs("biquadratic", {dense.magnetic_width, dense.num_magnetic, 1},
                    result.biquadratic);
     }
 
@@ -90,9 +90,9 @@ class AotInductorModel final : public Model {
         const std::vector<double> ones(dense.num_owned, 1.0);
         give("atomic_energy", {n, 1}, ones, dense.atom_row);
         give("anisotropy", {n, 3, 3}, weights.anisotropy, dense.atom_row);
-        give("exchange", {dense.num_magnetic, dense.magnetic_width, 3, 3}, weights.exchange,
+        give("exchange", {dense.magnetic_width, dense.num_magnetic, 3, 3}, weights.exchange,
              dense.pair_place);
-        give("biquadratic", {dense.num_magnetic, dense.magnetic_width, 1}, weights.biquadratic,
+        give("biquadratic", {dense.magnetic_width, dense.num_magnetic, 1}, weights.biquadratic,
              dense.pair_place);
         run("backward");
         take_edge_gradient(tensors.at(wide_gradient), tensors.at(narrow_gradient), edge_gradient);
@@ -106,9 +106,9 @@ class AotInductorModel final : public Model {
         give_edges("wide_", dense.wide);
         give_edges("narrow_", dense.narrow);
         tensors["atom_types"] = whole(dense.types, {dense.num_atoms()});
-        tensors["magnetic_edges"] = whole(dense.magnetic_edges, {a, p});
+        tensors["magnetic_edges"] = whole(dense.magnetic_edges, {p, a});
         tensors["leg_edges"] = whole(dense.leg_edges);
-        tensors["triangle_leg"] = whole(dense.triangle_leg, {a, p, dense.triangle_width});
+        tensors["triangle_leg"] = whole(dense.triangle_leg, {dense.triangle_width, p, a});
         tensors["site_edges"] = whole(dense.site_edges);
         tensors["magnetic_atoms"] = whole(dense.magnetic_atoms);
         energy_weights.assign(dense.num_atoms(), 0.0);
@@ -167,7 +167,7 @@ class AotInductorModel final : public Model {
     void check_processor(const json &content) const {
         const auto here = processor_features();
         std::string missing;
-        for (const std::string &feature : content.at("processor")) {
+        for (const std::string feature : content.at("processor")) {
             if (here.count(feature) == 0) {
                 missing += (missing.empty() ? "" : ", ") + feature;
             }
@@ -227,8 +227,9 @@ class AotInductorModel final : public Model {
     }
 
     void give_edges(const std::string &which, EdgeTable &table) {
-        tensors[which + "edge_vectors"] = whole(table.vectors, {table.num_centres, table.width, 3});
-        tensors[which + "edge_index"] = whole(table.index, {2, table.num_centres, table.width});
+        const auto rows = table.num_centres / lanes;
+        tensors[which + "edge_vectors"] = whole(table.vectors, {3, table.width, rows, lanes});
+        tensors[which + "edge_index"] = whole(table.index, {2, table.width, rows, lanes});
     }
 
     /// All rows of an output into `scratch`; zeros of a term that the model lacks.
@@ -278,17 +279,25 @@ class AotInductorModel final : public Model {
     }
 
     /// Of the edges given, from those of both tables.
-    void take_edge_gradient(const at::Tensor &wide, const at::Tensor &narrow,
+    void take_edge_gradient(const at::Tensor &of_wide, const at::Tensor &of_narrow,
                             std::vector<double> &values) {
-        const auto check = [&](const at::Tensor &gradient, const EdgeTable &table,
-                               std::vector<double> &rows) {
-            take(gradient, "edge_gradient", {table.num_centres, table.width, 3}, table.num_centres,
-                 rows, who);
+        values.resize(3 * dense.place.size());
+        const auto copy = [&](const at::Tensor &gradient, const EdgeTable &table,
+                              std::int64_t first) {
+            take(gradient, "edge_gradient", {3, table.width, table.num_centres / lanes, lanes}, 3,
+                 scratch, who);
+            for (std::size_t edge = 0; edge < dense.place.size(); ++edge) {
+                const auto p = dense.place[edge] - first;
+                if (p < 0 || p >= table.num_places()) {
+                    continue;
+                }
+                for (int a = 0; a < 3; ++a) {
+                    values[3 * edge + a] = scratch[a * table.num_places() + p];
+                }
+            }
         };
-        check(wide, dense.wide, scratch);
-        check(narrow, dense.narrow, second_scratch);
-        scratch.insert(scratch.end(), second_scratch.begin(), second_scratch.end());
-        gather(dense.place, 3, values);
+        copy(of_wide, dense.wide, 0);
+        copy(of_narrow, dense.narrow, dense.wide.num_places());
     }
 
     /// Without the rows of the added atoms.
@@ -310,7 +319,7 @@ class AotInductorModel final : public Model {
     std::map<std::string, std::unique_ptr<torch::inductor::AOTIModelPackageLoader>> graphs;
     // Of the last geometry; `tensors` refers to the vectors.
     DenseGraph dense;
-    std::vector<double> energy_weights, spins, scratch, second_scratch;
+    std::vector<double> energy_weights, spins, scratch;
     Tensors tensors;
 };
 

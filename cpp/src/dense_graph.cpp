@@ -40,11 +40,12 @@ std::int64_t narrow_width(const std::vector<std::int64_t> &counts) {
 
 /// A table of empty places; rows are the atoms from `first` on.
 void make_empty(EdgeTable &table, std::int64_t first, double length) {
-    table.vectors.assign(3 * table.num_places(), 0.0);
-    table.index.resize(2 * table.num_places());
-    for (std::int64_t p = 0; p < table.num_places(); ++p) {
-        table.vectors[3 * p] = length;
-        table.index[p] = table.index[table.num_places() + p] = first + p / table.width;
+    const auto places = table.num_places();
+    table.vectors.assign(3 * places, 0.0);
+    std::fill_n(table.vectors.begin(), places, length);
+    table.index.resize(2 * places);
+    for (std::int64_t p = 0; p < places; ++p) {
+        table.index[p] = table.index[places + p] = first + p % table.num_centres;
     }
 }
 
@@ -60,7 +61,7 @@ Slots make_slots(const std::vector<std::int64_t> &rows, std::int64_t num_rows) {
     result.slot.resize(rows.size());
     result.table.assign(num_rows * result.width, -1);
     for (std::size_t entry = 0; entry < rows.size(); ++entry) {
-        const std::int64_t place = rows[entry] * result.width + filled[rows[entry]]++;
+        const std::int64_t place = filled[rows[entry]]++ * num_rows + rows[entry];
         result.slot[entry] = place;
         result.table[place] = static_cast<std::int64_t>(entry);
     }
@@ -70,7 +71,7 @@ Slots make_slots(const std::vector<std::int64_t> &rows, std::int64_t num_rows) {
 void DenseGraph::set(const Graph &graph, const ModelHeader &header,
                      const std::vector<std::vector<double>> &bond_reach, bool with_triangles) {
     this->bond_reach = bond_reach;
-    order_atoms(graph);
+    order_atoms(graph, header);
     add_edges(graph, header);
     place_edges(header);
     place_magnetic_edges(header);
@@ -84,8 +85,16 @@ void DenseGraph::set(const Graph &graph, const ModelHeader &header,
                           static_cast<std::ptrdiff_t>(graph.magnetic_edges.size()));
 }
 
-/// Wide centres, a tetrahedron, narrow centres, a tetrahedron, ghosts.
-void DenseGraph::order_atoms(const Graph &graph) {
+/// Wide centres and what is added to them, narrow centres and what is added to them, ghosts.
+void DenseGraph::order_atoms(const Graph &graph, const ModelHeader &header) {
+    const auto first_type = [&](bool magnetic) {
+        const auto found = std::find(header.magnetic.begin(), header.magnetic.end(), magnetic);
+        return static_cast<std::int64_t>(found - header.magnetic.begin());
+    };
+    const auto corner = first_type(true);
+    auto lone = first_type(false);
+    lone = lone < static_cast<std::int64_t>(header.magnetic.size()) ? lone : corner;
+
     num_owned = static_cast<std::int64_t>(graph.num_owned);
     std::vector<std::int64_t> counts(num_owned, 0);
     for (std::size_t edge = 0; edge < graph.edge_index.size() / 2; ++edge) {
@@ -93,22 +102,30 @@ void DenseGraph::order_atoms(const Graph &graph) {
     }
     const auto limit = narrow_width(counts);
     atom_row.resize(graph.types.size());
-    added_row.clear();
-    std::int64_t row = 0;
+    corner_row.clear();
+    types.clear();
+    const auto place_atom = [&](std::int64_t atom) {
+        atom_row[atom] = num_atoms();
+        types.push_back(graph.types[atom]);
+    };
     for (const bool is_wide : {true, false}) {
-        const auto first = row;
+        const auto first = num_atoms();
         for (std::int64_t i = 0; i < num_owned; ++i) {
             if ((counts[i] > limit) == is_wide) {
-                atom_row[i] = row++;
+                place_atom(i);
             }
         }
-        for (std::int64_t corner = 0; corner < tetrahedron; ++corner) {
-            added_row.push_back(row++);
+        for (std::int64_t i = 0; i < tetrahedron; ++i) {
+            corner_row.push_back(num_atoms());
+            types.push_back(corner);
         }
-        (is_wide ? wide : narrow).num_centres = row - first;
+        while ((num_atoms() - first) % lanes != 0) {
+            types.push_back(lone);
+        }
+        (is_wide ? wide : narrow).num_centres = num_atoms() - first;
     }
     for (std::size_t ghost = num_owned; ghost < atom_row.size(); ++ghost) {
-        atom_row[ghost] = row++;
+        place_atom(static_cast<std::int64_t>(ghost));
     }
 }
 
@@ -118,10 +135,6 @@ void DenseGraph::add_edges(const Graph &graph, const ModelHeader &header) {
     const double side = 0.5 * bond_reach[type][type] * std::sqrt(0.5);
     constexpr double corners[tetrahedron][3] = {{0, 0, 0}, {0, 1, 1}, {1, 0, 1}, {1, 1, 0}};
 
-    types.assign(graph.types.size() + num_added_atoms, static_cast<std::int64_t>(type));
-    for (std::size_t i = 0; i < graph.types.size(); ++i) {
-        types[atom_row[i]] = graph.types[i];
-    }
     const std::size_t given = graph.edge_index.size() / 2;
     vectors.assign(graph.edge_vectors.begin(), graph.edge_vectors.end());
     centres.resize(given);
@@ -131,14 +144,14 @@ void DenseGraph::add_edges(const Graph &graph, const ModelHeader &header) {
         neighbours[edge] = atom_row[graph.edge_index[given + edge]];
     }
     pairs.assign(graph.magnetic_edges.begin(), graph.magnetic_edges.end());
-    for (std::int64_t i = 0; i < num_added_atoms; ++i) {
-        for (std::int64_t j = 0; j < num_added_atoms; ++j) {
+    for (std::int64_t i = 0; i < 2 * tetrahedron; ++i) {
+        for (std::int64_t j = 0; j < 2 * tetrahedron; ++j) {
             if (i == j || i / tetrahedron != j / tetrahedron) {
                 continue;
             }
             pairs.push_back(static_cast<std::int64_t>(centres.size()));
-            centres.push_back(added_row[i]);
-            neighbours.push_back(added_row[j]);
+            centres.push_back(corner_row[i]);
+            neighbours.push_back(corner_row[j]);
             for (int a = 0; a < 3; ++a) {
                 vectors.push_back(side *
                                   (corners[j % tetrahedron][a] - corners[i % tetrahedron][a]));
@@ -157,12 +170,11 @@ void DenseGraph::place_edges(const ModelHeader &header) {
     narrow.width = std::max(least_width, *std::max_element(middle, filled.end()));
     make_empty(wide, 0, far * header.r_max);
     make_empty(narrow, wide.num_centres, far * header.r_max);
-    // the corners of a tetrahedron have fewer edges than places
+    // the last centres, corners of a tetrahedron or lone atoms, have fewer edges than places
     no_leg = wide.num_places() + narrow.num_places() - 1;
-    no_pair = no_leg - narrow.width;
-    double *other = &narrow.vectors[3 * (narrow.num_places() - 1)];
-    other[0] = 0.0;
-    other[1] = 1.5 * far * header.r_max;
+    no_pair = no_leg - 1;
+    narrow.vectors[narrow.num_places() - 1] = 0.0;
+    narrow.vectors[2 * narrow.num_places() - 1] = 1.5 * far * header.r_max;
 
     std::fill(filled.begin(), filled.end(), 0);
     edge_place.resize(centres.size());
@@ -172,9 +184,11 @@ void DenseGraph::place_edges(const ModelHeader &header) {
         const bool is_wide = centre < wide.num_centres;
         EdgeTable &table = is_wide ? wide : narrow;
         const auto row = is_wide ? centre : centre - wide.num_centres;
-        const auto p = row * table.width + filled[centre]++;
+        const auto p = filled[centre]++ * table.num_centres + row;
         table.index[table.num_places() + p] = neighbours[edge];
-        std::copy_n(&vectors[3 * edge], 3, &table.vectors[3 * p]);
+        for (int a = 0; a < 3; ++a) {
+            table.vectors[a * table.num_places() + p] = vectors[3 * edge + a];
+        }
         edge_place[edge] = is_wide ? p : wide.num_places() + p;
         if (header.magnetic[types[centre]]) {
             site_edges.push_back(edge_place[edge]);
@@ -191,8 +205,7 @@ void DenseGraph::place_magnetic_edges(const ModelHeader &header) {
             magnetic_atoms.push_back(static_cast<std::int64_t>(atom));
         }
     }
-    // the last of the added atoms, which comes before the ghosts, has edges
-    num_magnetic = row_of_atom[added_row.back()] + 1;
+    num_magnetic = row_of_atom[corner_row.back()] + 1; // the last that has edges
     std::vector<std::int64_t> rows;
     rows.reserve(pairs.size());
     for (const auto edge : pairs) {

@@ -62,7 +62,7 @@ double distance(const double *a, const double *b) {
 
 /// Vector, centre and neighbour in a place of the two tables.
 struct Place {
-    const double *vector;
+    double vector[3];
     std::int64_t centre, neighbour;
 };
 
@@ -70,7 +70,9 @@ Place in_tables(const DenseGraph &dense, std::int64_t place) {
     const bool is_wide = place < dense.wide.num_places();
     const EdgeTable &table = is_wide ? dense.wide : dense.narrow;
     const auto p = is_wide ? place : place - dense.wide.num_places();
-    return {&table.vectors[3 * p], table.index[p], table.index[table.num_places() + p]};
+    const auto places = table.num_places();
+    const auto *v = &table.vectors[p];
+    return {{v[0], v[places], v[2 * places]}, table.index[p], table.index[places + p]};
 }
 
 /// Triangles (bond, leg) of a graph, by a search over all pairs of edges.
@@ -96,7 +98,11 @@ std::set<std::array<std::int64_t, 2>> triangles_of(const RandomGraph &given) {
 void check(const RandomGraph &given, DenseGraph &dense, const ModelHeader &header) {
     dense.set(given.graph(), header, reach, true);
     const auto num_atoms = static_cast<std::int64_t>(given.types.size());
-    CHECK(dense.num_atoms() == num_atoms + num_added_atoms);
+    const auto centres = dense.wide.num_centres + dense.narrow.num_centres;
+    CHECK(dense.wide.num_centres % lanes == 0 && dense.narrow.num_centres % lanes == 0);
+    const auto owned = static_cast<std::int64_t>(given.num_owned);
+    CHECK(centres >= owned + 2 * tetrahedron && centres < owned + 2 * (tetrahedron + lanes));
+    CHECK(dense.num_atoms() == centres + num_atoms - owned);
     CHECK(std::set<std::int64_t>(dense.atom_row.begin(), dense.atom_row.end()).size() ==
           given.types.size());
     for (std::int64_t i = 0; i < num_atoms; ++i) {
@@ -128,7 +134,8 @@ void check(const RandomGraph &given, DenseGraph &dense, const ModelHeader &heade
     const auto expected = triangles_of(given);
     for (std::size_t pair = 0; pair < given.magnetic.size(); ++pair) {
         for (std::int64_t v = 0; v < dense.triangle_width; ++v) {
-            const auto leg = dense.triangle_leg[dense.pair_place[pair] * dense.triangle_width + v];
+            const auto places = dense.num_magnetic * dense.magnetic_width;
+            const auto leg = dense.triangle_leg[v * places + dense.pair_place[pair]];
             if (leg == 0) { // none
                 continue;
             }

@@ -2,7 +2,7 @@
 /// \file dense_graph.hpp
 /// A graph as dense tables, as compiled networks take it (python/spinff/compiled/dense.py, which
 /// does the same and says why): edges by their centre, in a wide table and a narrow one, with one
-/// numbering, wide ones first; magnetic edges (A,P) by their centre; triangles (A,P,V) of each
+/// numbering, wide ones first; magnetic edges (P,A) by their centre; triangles (V,P,A) of each
 /// magnetic edge, with legs (L) among the edges. Empty places are edges longer than any cutoff.
 #pragma once
 
@@ -14,15 +14,17 @@
 
 namespace spinff {
 
+/// Centres of a table come in this many: numbers in the widest vector of a processor.
+inline constexpr std::int64_t lanes = 16;
 /// Atoms of a tetrahedron of magnetic ones, one of which is added to each table of edges, behind
-/// its owned atoms, so that no size is 0 or 1, and there are empty places. It touches nobody.
+/// its owned atoms, so that no size is 0 or 1, and there are empty places. As many lone atoms
+/// follow as are missing to whole vectors. What is added touches nobody.
 inline constexpr std::int64_t tetrahedron = 4;
-inline constexpr std::int64_t num_added_atoms = 2 * tetrahedron;
 
 /// Entries in a dense table, each in its row, in the order they come in.
 struct Slots {
-    std::vector<std::int64_t> slot;  ///< place of each entry in the table, row-major
-    std::vector<std::int64_t> table; ///< (rows, width) the entry in each place, -1: empty
+    std::vector<std::int64_t> slot;  ///< place of each entry in the table
+    std::vector<std::int64_t> table; ///< (width, rows) the entry in each place, -1: empty
     std::int64_t width = 0;
 };
 
@@ -31,9 +33,9 @@ Slots make_slots(const std::vector<std::int64_t> &rows, std::int64_t num_rows);
 
 /// The edges of some centres.
 struct EdgeTable {
-    std::int64_t num_centres = 0, width = 0; ///< C, W
-    std::vector<double> vectors;             ///< (C,W,3) Å
-    std::vector<std::int64_t> index;         ///< (2,C,W) atoms
+    std::int64_t num_centres = 0, width = 0; ///< C, a multiple of `lanes`, and W
+    std::vector<double> vectors;             ///< (3,W,C) Å
+    std::vector<std::int64_t> index;         ///< (2,W,C) atoms
 
     std::int64_t num_places() const { return num_centres * width; }
 };
@@ -46,9 +48,9 @@ struct DenseGraph {
 
     EdgeTable wide, narrow;
     std::vector<std::int64_t> types;          ///< (N) with the added atoms, in their order
-    std::vector<std::int64_t> magnetic_edges; ///< (A,P) places of edges
+    std::vector<std::int64_t> magnetic_edges; ///< (P,A) places of edges
     std::vector<std::int64_t> leg_edges;      ///< (L) places of edges, of an empty one first
-    std::vector<std::int64_t> triangle_leg;   ///< (A,P,V) rows of the former
+    std::vector<std::int64_t> triangle_leg;   ///< (V,P,A) rows of the former
     std::vector<std::int64_t> site_edges;     ///< (S) places of the edges of magnetic centres
     std::vector<std::int64_t> magnetic_atoms; ///< ascending; the first A have magnetic edges
     std::int64_t num_magnetic = 0, magnetic_width = 0; ///< A, P
@@ -58,10 +60,10 @@ struct DenseGraph {
     std::int64_t num_owned = 0;           ///< without the added atoms
     std::vector<std::int64_t> atom_row;   ///< of each atom given, the owned ones first
     std::vector<std::int64_t> place;      ///< of each edge given, in both tables
-    std::vector<std::int64_t> pair_place; ///< of each magnetic edge given, in (A,P)
+    std::vector<std::int64_t> pair_place; ///< of each magnetic edge given, in (P,A)
 
   private:
-    void order_atoms(const Graph &graph);
+    void order_atoms(const Graph &graph, const ModelHeader &header);
     void add_edges(const Graph &graph, const ModelHeader &header);
     void place_edges(const ModelHeader &header);
     void place_magnetic_edges(const ModelHeader &header);
@@ -69,7 +71,7 @@ struct DenseGraph {
 
     std::vector<std::vector<double>> bond_reach;
     // with the added atoms and their edges, in the order given
-    std::vector<std::int64_t> added_row; ///< rows of the added atoms
+    std::vector<std::int64_t> corner_row; ///< rows of the corners of both tetrahedra
     std::vector<double> vectors;
     std::vector<std::int64_t> centres, neighbours, pairs, edge_place;
     Slots pairs_of_centre;

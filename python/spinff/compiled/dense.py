@@ -1,16 +1,17 @@
 """Graphs as dense tables: how a compiled network takes them.
 
-    wide edges      (C1, W1)   edges of each centre that has many
-    narrow edges    (C2, W2)   edges of each centre that has few
-    magnetic edges  (A, P)     those between magnetic atoms, of each magnetic centre
-    triangles       (A, P, V)  legs i→k of each magnetic edge i→j with k in reach of j
+    wide edges      (W1, C1)   edges of each centre that has many
+    narrow edges    (W2, C2)   edges of each centre that has few
+    magnetic edges  (P, A)     those between magnetic atoms, of each magnetic centre
+    triangles       (V, P, A)  legs i→k of each magnetic edge i→j with k in reach of j
     legs            (L,)       the edges that triangles refer to
     sites           (S,)       the edges of magnetic centres
 
 The empty places are edges longer than any cutoff: a network without biases makes zeros
-of them, whatever is done to them later. What belongs to one atom then lies together,
-and sums over neighbours need no index. Edges have one numbering, wide ones first, and
-so have centres. ``cpp/src/dense_graph.cpp`` does the same.
+of them, whatever is done to them later. Sums over neighbours then need no index.
+Centres come last, in whole vectors of a processor: (W1, C1) is (W1, C1 / 16, 16). Edges
+have one numbering, wide ones first, and so have centres. ``cpp/src/dense_graph.cpp``
+does the same.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ from spinff.header import ModelHeader
 from spinff.nn import Topology, _keys
 
 WIDE_VECTORS, NARROW_VECTORS = "wide_edge_vectors", "narrow_edge_vectors"
-"""(C1, W1, 3) and (C2, W2, 3) Å."""
+"""(3, W1, C1 / 16, 16) and (3, W2, C2 / 16, 16) Å."""
 WIDE_INDEX, NARROW_INDEX = "wide_edge_index", "narrow_edge_index"
-"""(2, C1, W1) and (2, C2, W2)."""
+"""(2, W1, C1 / 16, 16) and (2, W2, C2 / 16, 16)."""
 TABLES = {
     AtomicDataDict.EDGE_VECTORS_KEY: (WIDE_VECTORS, NARROW_VECTORS),
     AtomicDataDict.EDGE_INDEX_KEY: (WIDE_INDEX, NARROW_INDEX),
@@ -36,25 +37,26 @@ TABLES = {
 """What becomes of the fields of edges."""
 
 SIZES: dict[str, tuple[str | None, ...]] = {
-    WIDE_VECTORS: ("C1", "W1", None),
-    NARROW_VECTORS: ("C2", "W2", None),
+    WIDE_VECTORS: (None, "W1", "C1 / 16", None),
+    NARROW_VECTORS: (None, "W2", "C2 / 16", None),
     AtomicDataDict.ATOM_TYPE_KEY: ("N",),
-    fields.MAGNETIC_EDGES_KEY: ("A", "P"),
+    fields.MAGNETIC_EDGES_KEY: ("P", "A"),
     _keys.LEG_EDGES_KEY: ("L",),
-    _keys.TRIANGLE_LEG_KEY: ("A", "P", "V"),
+    _keys.TRIANGLE_LEG_KEY: ("V", "P", "A"),
     _keys.SITE_EDGES_KEY: ("S",),
     _keys.MAGNETIC_ATOMS_KEY: ("B",),
 }
 """Names of the sizes that differ between graphs, by table."""
 
+LANES = 16
+"""Centres of a table come in this many: numbers in the widest vector of a processor."""
 TETRAHEDRON = 4
 """Atoms of a tetrahedron of magnetic ones. One is added to each table of edges, behind
-its owned atoms.
+its owned atoms, and then as many lone atoms as are missing to whole vectors.
 
 No size is then 0 or 1, which a compiled network takes for a constant, and there are
-empty places. It touches nobody, and nobody asks for it.
+empty places. What is added touches nobody, and nobody asks for it.
 """
-NUM_ADDED = 2 * TETRAHEDRON
 _LEAST_WIDTH = TETRAHEDRON
 _FAR = 2.0
 """Length of an empty edge in largest cutoffs."""
@@ -68,7 +70,7 @@ class DenseGraph:
 
     tensors: Tensors
     spins: torch.Tensor
-    """(N + NUM_ADDED, 3)."""
+    """(atoms of the tables, 3)."""
     atoms: torch.Tensor
     """(N,) rows of the atoms given."""
     edges: torch.Tensor
@@ -86,7 +88,7 @@ def dense_graph(
         header: of the model.
         bond_reach: (types, types) Å, of its module ``Topology``.
     """
-    whole, atoms, num_wide = _with_tetrahedra(graph, header, bond_reach)
+    whole, atoms, (num_wide, num_narrow) = _with_added(graph, header, bond_reach)
     topology = Topology(
         type_names=list(header.type_names),
         magnetic_types=list(header.magnetic_types),
@@ -102,17 +104,17 @@ def dense_graph(
             fields.MAGNETIC_EDGES_KEY: whole.magnetic_edges,
         }
     )
-    num_centres = graph.num_owned + NUM_ADDED
+    num_centres = num_wide + num_narrow
     counts = torch.bincount(whole.edge_index[0], minlength=num_centres)
     sizes = [
         (len(part), max(_LEAST_WIDTH, int(part.max())))
         for part in (counts[:num_wide], counts[num_wide:])
     ]
     place = _places(whole.edge_index[0], counts, num_wide, sizes)
-    # the last edges of two corners of the last tetrahedron are empty: one place for
-    # magnetic edges and one, of another direction, for legs
+    # the last edges of the last two centres, corners of a tetrahedron or lone atoms,
+    # are empty: one place for magnetic edges and one, of another direction, for legs
     num_places = sum(rows * width for rows, width in sizes)
-    no_bond, no_leg = num_places - 1 - sizes[1][1], num_places - 1
+    no_bond, no_leg = num_places - 2, num_places - 1
 
     vectors = torch.zeros(num_places, 3, dtype=torch.float64)
     vectors[:, 0] = _FAR * header.r_max
@@ -120,8 +122,8 @@ def dense_graph(
     vectors[place] = whole.edge_vectors
     centre = torch.cat(
         [
-            torch.arange(num_wide).repeat_interleave(sizes[0][1]),
-            torch.arange(num_wide, num_centres).repeat_interleave(sizes[1][1]),
+            torch.arange(num_wide).repeat(sizes[0][1]),
+            torch.arange(num_wide, num_centres).repeat(sizes[1][1]),
         ]
     )
     neighbour = centre.clone()
@@ -129,23 +131,23 @@ def dense_graph(
     index = torch.stack([centre, neighbour])
     first = sizes[0][0] * sizes[0][1]
 
-    pairs = tables[_keys.PAIR_TABLE_KEY]  # (A, P) rows of the magnetic edges
+    pairs = tables[_keys.PAIR_TABLE_KEY]  # (P, A) rows of the magnetic edges
     magnetic = torch.where(
         pairs >= 0, place[whole.magnetic_edges[pairs.clamp_min(0)]], no_bond
     )
     leg_edges = place[tables[_keys.LEG_EDGES_KEY]]
     leg_edges = torch.cat([leg_edges.new_tensor([no_leg]), leg_edges])  # 0: none
-    triangles = tables[_keys.TRIANGLE_TABLE_KEY]  # (M, V) rows of the triangles
+    triangles = tables[_keys.TRIANGLE_TABLE_KEY]  # (V, M) rows of the triangles
     legs = tables[_keys.TRIANGLE_LEG_KEY][triangles.clamp_min(0)] + 1
     legs = torch.where(triangles >= 0, legs, 0)
-    legs = torch.where(pairs.unsqueeze(-1) >= 0, legs[pairs.clamp_min(0)], 0)
+    legs = torch.where(pairs >= 0, legs[:, pairs.clamp_min(0)], 0)
     return DenseGraph(
         tensors={
-            WIDE_VECTORS: vectors[:first].view(*sizes[0], 3),
-            NARROW_VECTORS: vectors[first:].view(*sizes[1], 3),
             # compiled networks take memory as it lies
-            WIDE_INDEX: index[:, :first].contiguous().view(2, *sizes[0]),
-            NARROW_INDEX: index[:, first:].contiguous().view(2, *sizes[1]),
+            WIDE_VECTORS: _table(vectors[:first].T, *sizes[0]),
+            NARROW_VECTORS: _table(vectors[first:].T, *sizes[1]),
+            WIDE_INDEX: _table(index[:, :first], *sizes[0]),
+            NARROW_INDEX: _table(index[:, first:], *sizes[1]),
             AtomicDataDict.ATOM_TYPE_KEY: whole.types,
             fields.MAGNETIC_EDGES_KEY: magnetic,
             _keys.LEG_EDGES_KEY: leg_edges,
@@ -165,9 +167,10 @@ def flat(tables: Tensors) -> Tensors:
     data: Tensors = {}
     for key, names in TABLES.items():
         if names[0] in tables:
-            axis = 1 if key == AtomicDataDict.EDGE_INDEX_KEY else 0
-            parts = [tables[name].flatten(axis, axis + 1) for name in names]
-            data[key] = torch.cat(parts, dim=axis)
+            data[key] = torch.cat([tables[name].flatten(1) for name in names], dim=1)
+    if AtomicDataDict.EDGE_VECTORS_KEY in data:
+        vectors = data[AtomicDataDict.EDGE_VECTORS_KEY]
+        data[AtomicDataDict.EDGE_VECTORS_KEY] = vectors.transpose(0, 1)
     for key in (
         AtomicDataDict.ATOM_TYPE_KEY,
         _keys.LEG_EDGES_KEY,
@@ -177,7 +180,7 @@ def flat(tables: Tensors) -> Tensors:
         if key in tables:
             data[key] = tables[key]
     if _keys.TRIANGLE_LEG_KEY in tables:
-        legs = tables[_keys.TRIANGLE_LEG_KEY].flatten(0, 1)  # (M, V)
+        legs = tables[_keys.TRIANGLE_LEG_KEY].flatten(1)  # (V, M)
         data[_keys.TRIANGLE_LEG_KEY] = legs.flatten()
         data[_keys.TRIANGLE_BOND_KEY] = _row_of_places(legs)
         data[_keys.TRIANGLE_SLOT_KEY] = legs.new_zeros(0)
@@ -195,16 +198,21 @@ def of_table(number: int, tables: Tensors) -> Tensors:
     """The fields of edges of one table alone, 0 wide and 1 narrow."""
     vectors, index = (names[number] for names in TABLES.values())
     return {
-        AtomicDataDict.EDGE_VECTORS_KEY: tables[vectors].flatten(0, 1),
+        AtomicDataDict.EDGE_VECTORS_KEY: tables[vectors].flatten(1).transpose(0, 1),
         AtomicDataDict.EDGE_INDEX_KEY: tables[index].flatten(1, 2),
-        _keys.EDGE_TABLE_KEY: tables[index][0],
+        _keys.EDGE_TABLE_KEY: tables[index][0].flatten(1),
         _keys.EDGE_SLOT_KEY: tables[index].new_zeros(0),
     }
 
 
+def _table(entries: torch.Tensor, rows: int, width: int) -> torch.Tensor:
+    """(…, width · rows) as a table (…, width, rows / LANES, LANES)."""
+    return entries.contiguous().view(entries.size(0), width, rows // LANES, LANES)
+
+
 def _row_of_places(table: torch.Tensor) -> torch.Tensor:
-    """Row of each place of a table, row by row."""
-    rows = torch.arange(table.size(0)).unsqueeze(1)
+    """Row of each place of a table (width, rows)."""
+    rows = torch.arange(table.size(1)).unsqueeze(0)
     return rows.expand(table.size(0), table.size(1)).reshape(-1)
 
 
@@ -215,16 +223,13 @@ def _places(
     sizes: list[tuple[int, int]],
 ) -> torch.Tensor:
     """Place of each edge (E,) by its centre, in both tables one after the other."""
-    (rows, wide), (_, narrow) = sizes
-    number = torch.arange(counts.size(0))
-    first = torch.where(
-        number < num_wide, number * wide, rows * wide + (number - num_wide) * narrow
-    )
+    (num_rows, wide), (num_narrow, _) = sizes
     order = torch.argsort(centre, stable=True)
     start = torch.cumsum(counts, 0) - counts
     within = torch.empty_like(centre)
     within[order] = torch.arange(centre.size(0)) - start[centre[order]]
-    return first[centre] + within
+    of_narrow = num_rows * wide + within * num_narrow + centre - num_rows
+    return torch.where(centre < num_rows, within * num_rows + centre, of_narrow)
 
 
 def _is_wide(counts: torch.Tensor) -> torch.Tensor:
@@ -237,44 +242,48 @@ def _is_wide(counts: torch.Tensor) -> torch.Tensor:
     return counts > limits[torch.argmin(places)]
 
 
-def _with_tetrahedra(
+def _with_added(
     graph: Graph, header: ModelHeader, bond_reach: torch.Tensor
-) -> tuple[Graph, torch.Tensor, int]:
-    """A graph in the order of the tables; rows of the atoms given; wide centres."""
-    number = header.type_names.index(header.magnetic_types[0])
-    side = 0.5 * float(bond_reach[number, number]) * 0.5**0.5
+) -> tuple[Graph, torch.Tensor, tuple[int, int]]:
+    """A graph in the order of the tables; rows of the atoms given; centres of both."""
+    owned, given = graph.num_owned, graph.types.size(0)
+    is_wide = _is_wide(torch.bincount(graph.edge_index[0], minlength=owned)[:owned])
+    corner = header.type_names.index(header.magnetic_types[0])
+    others = [name for name in header.type_names if name not in header.magnetic_types]
+    lone = header.type_names.index(others[0]) if others else corner
+    # === atoms ===
+    order, types, first_corners, sizes = [], [graph.types], [], []
+    added = given
+    for kind in (is_wide, ~is_wide):
+        there = torch.nonzero(kind).view(-1)
+        missing = -(len(there) + TETRAHEDRON) % LANES
+        types.append(graph.types.new_tensor([corner] * TETRAHEDRON + [lone] * missing))
+        order += [there, added + torch.arange(TETRAHEDRON + missing)]
+        first_corners.append(added)
+        sizes.append(len(there) + TETRAHEDRON + missing)
+        added += TETRAHEDRON + missing
+    order.append(torch.arange(owned, given))
+    atoms = torch.cat(order)
+    row = torch.empty_like(atoms)
+    row[atoms] = torch.arange(atoms.size(0))
+    spins = graph.spins.new_tensor([[0.0, 0.0, 1.0]]).expand(added - given, 3)
+    # === edges of the tetrahedra ===
+    side = 0.5 * float(bond_reach[corner, corner]) * 0.5**0.5
     corners = side * torch.tensor(
         [[0, 0, 0], [0, 1, 1], [1, 0, 1], [1, 1, 0]], dtype=torch.float64
     )
-    owned, given = graph.num_owned, graph.types.size(0)
-    is_wide = _is_wide(torch.bincount(graph.edge_index[0], minlength=owned)[:owned])
-    num_wide = int(is_wide.sum()) + TETRAHEDRON
-    added = given + torch.arange(NUM_ADDED)
-    order = torch.cat(
-        [
-            torch.nonzero(is_wide).view(-1),
-            added[:TETRAHEDRON],
-            torch.nonzero(~is_wide).view(-1),
-            added[TETRAHEDRON:],
-            torch.arange(owned, given),
-        ]
-    )
-    row = torch.empty_like(order)
-    row[order] = torch.arange(order.size(0))
-    corner, other = torch.nonzero(1 - torch.eye(TETRAHEDRON), as_tuple=True)
-    sides = torch.stack([corner, other])
+    one, other = torch.nonzero(1 - torch.eye(TETRAHEDRON), as_tuple=True)
+    sides = torch.stack([one, other])
     edges = torch.cat(
-        [graph.edge_index, added[sides], added[sides + TETRAHEDRON]], dim=1
+        [graph.edge_index, *(first + sides for first in first_corners)], 1
     )
-    num_edges, num_sides = graph.edge_vectors.size(0), 2 * corner.size(0)
-    types = torch.cat([graph.types, graph.types.new_full((NUM_ADDED,), number)])
-    spins = graph.spins.new_tensor([[0.0, 0.0, 1.0]]).expand(NUM_ADDED, 3)
+    num_edges, num_sides = graph.edge_vectors.size(0), 2 * one.size(0)
     whole = Graph(
-        torch.cat([graph.edge_vectors, *(2 * [corners[other] - corners[corner]])]),
+        torch.cat([graph.edge_vectors, *(2 * [corners[other] - corners[one]])]),
         row[edges],
-        types[order],
+        torch.cat(types)[atoms],
         torch.cat([graph.magnetic_edges, num_edges + torch.arange(num_sides)]),
-        torch.cat([graph.spins, spins])[order],
+        torch.cat([graph.spins, spins])[atoms],
         owned,
     )
-    return whole, row[:given], num_wide
+    return whole, row[:given], (sizes[0], sizes[1])

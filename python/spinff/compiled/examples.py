@@ -23,9 +23,9 @@ class Graph(NamedTuple):
 def example_graph(header: ModelHeader, seed: int) -> Graph:
     """Random atoms close together, some of them ghosts: they have no edges out."""
     generator = torch.Generator().manual_seed(seed)
-    count, num_owned = 44 + 13 * (seed % 7), 30 + 5 * (seed % 7)
+    count, num_owned = 90 + 17 * (seed % 7), 60 + 15 * (seed % 7)
     types = torch.arange(count) % len(header.type_names)
-    side = 1.2 * header.r_max
+    side = 0.35 * header.r_max * count ** (1 / 3)
     positions = side * torch.rand(count, 3, generator=generator, dtype=torch.float64)
     vectors = positions.unsqueeze(0) - positions.unsqueeze(1)  # [i, j] = r_j − r_i
     cutoffs = torch.tensor(header.cutoffs, dtype=torch.float64)[types][:, types]

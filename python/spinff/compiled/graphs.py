@@ -21,6 +21,8 @@ from torch.utils._sympy.functions import Min
 from torch.utils._sympy.interp import sympy_interp
 from torch.utils._sympy.reference import PythonReferenceAnalysis
 
+from spinff.compiled.layout import edges_last
+
 Tensors = dict[str, torch.Tensor]
 Function = Callable[..., Sequence[torch.Tensor]]
 
@@ -77,6 +79,7 @@ def trace(
             constants[name] = values[str(spec.target)]
         node.target = name
         node.name = name
+    edges_last(graph.graph)
     _fold_constants(graph.graph, constants)
     restate_sizes(graph.graph, [n for n in inputs(graph.graph) if _is_tensor(n)])
     graph.recompile()

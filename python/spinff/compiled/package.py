@@ -50,7 +50,7 @@ OF_EDGES = (
     _keys.EDGE_LATENT_KEY,
 )
 """Fields of edges that are read after Allegro's layers."""
-_MOST_EXAMPLES = 200
+_MOST_EXAMPLES = 50
 EDGE_GRADIENTS = [GRADIENT + name for name in VECTORS]
 _TERM_ENERGIES, _LENGTHS = "term_energies", "moment_lengths"
 
@@ -166,25 +166,37 @@ def trace_model(module: Any, header: ModelHeader) -> TracedModel:  # noqa: ANN40
 
 
 def _examples(header: ModelHeader, bond_reach: torch.Tensor) -> list[DenseGraph]:
-    """Two graphs to trace with: no size is the same in both, nor two sizes in both."""
-    first = dense_graph(example_graph(header, 0), header, bond_reach)
-    for seed in range(1, _MOST_EXAMPLES):
-        other = dense_graph(example_graph(header, seed), header, bond_reach)
-        sizes = {
-            name: (one, two)
-            for key, names in SIZES.items()
-            for name, one, two in zip(
-                names, first.tensors[key].shape, other.tensors[key].shape, strict=True
-            )
-            if name is not None
-        }
-        pairs = [*sizes.values()]
-        if len({*pairs}) == len(pairs) and all(one != two for one, two in pairs):
-            return [first, other]
+    """Two graphs to trace with: no size is the same in both, nor two sizes in both.
+
+    None is 1, which a compiled network takes for a constant.
+    """
+    seen: list[DenseGraph] = []
+    for seed in range(_MOST_EXAMPLES):
+        graph = dense_graph(example_graph(header, seed), header, bond_reach)
+        for other in seen:
+            if _differ(other, graph):
+                return [other, graph]
+        seen.append(graph)
     raise SpinffError(
         f"spinff deploy: no graphs to compile with, got {_MOST_EXAMPLES} random ones "
         "in which some sizes are always the same, expected two that differ in all; "
         "deploy with --format torchscript, and report this"
+    )
+
+
+def _differ(one: DenseGraph, other: DenseGraph) -> bool:
+    """Whether two graphs are examples of each other's sizes."""
+    sizes = {
+        name: (a, b)
+        for key, names in SIZES.items()
+        for name, a, b in zip(
+            names, one.tensors[key].shape, other.tensors[key].shape, strict=True
+        )
+        if name is not None
+    }
+    pairs = sizes.values()
+    return len({*pairs}) == len(sizes) and all(
+        a != b and min(a, b) > 1 for a, b in pairs
     )
 
 
@@ -260,9 +272,9 @@ def _geometry(
     def forward(values: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         tables = dict(zip(keys, values, strict=True))
         made = parts.geometry(tables)
-        rows, width = tables[fields.MAGNETIC_EDGES_KEY].shape
+        width, rows = tables[fields.MAGNETIC_EDGES_KEY].shape
         for name in interface.of_pairs:  # sizes are then independent
-            made[name] = made[name].view(rows, width, *made[name].shape[1:])
+            made[name] = made[name].view(width, rows, *made[name].shape[1:])
         return [made[name] for name in interface.made]
 
     def joint(*values: torch.Tensor) -> list[torch.Tensor]:
@@ -280,7 +292,7 @@ def _geometry(
         given = {key: example.tensors[key] for key in keys}
         made = forward(list(given.values()))
         gradients = {
-            GRADIENT + name: torch.ones_like(tensor)
+            GRADIENT + name: torch.ones(tensor.shape, dtype=tensor.dtype)
             for name, tensor in zip(interface.made, made, strict=True)
         }
         inputs_of.append(given | gradients)
@@ -441,7 +453,7 @@ class CompiledModel:
         backward = self.run("backward", data)
         edge_gradient = torch.cat(
             [
-                (backward[name] + of_spins.get(name, 0.0)).flatten(0, 1)
+                (backward[name] + of_spins.get(name, 0.0)).flatten(1).T
                 for name in EDGE_GRADIENTS
             ]
         )

@@ -17,6 +17,7 @@ from spinff.compiled.graphs import (
     restate_sizes,
     with_constants,
 )
+from spinff.compiled.layout import back, components_first, in_order, permuted
 
 # names that torch's partitioner knows inputs and gradients by
 _PRIMAL = "primals_"
@@ -25,6 +26,16 @@ GRADIENT = "gradient_"
 """Before the name of an output: the gradient of the energy with respect to it."""
 SAVED = "saved_"
 """Before the name of what the forward half keeps for the backward half."""
+
+
+_VIEWS = {
+    torch.ops.aten.permute.default,
+    torch.ops.aten.select.int,
+    torch.ops.aten.slice.Tensor,
+    torch.ops.aten.squeeze.dim,
+    torch.ops.aten.squeeze.dims,
+    torch.ops.aten.unsqueeze.default,
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,8 @@ def split(
         joint, None, num_fwd_outputs=len(names)
     )
     _drop_nothing(backward)
+    _save_no_views(forward, backward, len(names))
+    _save_edges_last(forward, backward, len(names))
     _add_inputs_for_sizes(backward.graph, joint.graph)
     tensors = [n for n in placeholders(backward.graph) if _is_tensor(n)]
     restate_sizes(backward.graph, [n for n in tensors if not _is_constant(n)])
@@ -130,6 +143,72 @@ def _add_inputs_for_sizes(backward: Graph, joint: Graph) -> None:
                 added = backward.placeholder(node.name)
             added.meta = dict(node.meta)
             missing -= _plain_symbols(node)
+
+
+def _save_no_views(forward: GraphModule, backward: GraphModule, count: int) -> None:
+    """Saves what views are of, and makes the views again in the backward half.
+
+    The compiler returns a view as it lies in memory, whatever it was told of it.
+    """
+    nodes = outputs(forward.graph)
+    kept = {node.name: node for node in nodes[count:]}
+    into = {node.name: node for node in placeholders(backward.graph)}
+    first = next(n for n in backward.graph.nodes if n.op != "placeholder")
+    for name, node in [*kept.items()]:
+        views: list[Node] = []
+        while node.target in _VIEWS and not _has_sizes(node):
+            views.insert(0, node)
+            node = node.all_input_nodes[0]
+        if name not in into or not views or node.op == "placeholder":
+            continue
+        if node.name not in into:
+            with backward.graph.inserting_before(into[name]):
+                into[node.name] = backward.graph.placeholder(node.name)
+            into[node.name].meta["val"] = node.meta["val"]
+            kept[node.name] = node
+        copied = {node: into[node.name]}
+        with backward.graph.inserting_before(first):
+            for view in views:
+                copied[view] = backward.graph.node_copy(view, copied.__getitem__)
+        into[name].replace_all_uses_with(copied[views[-1]])
+        backward.graph.erase_node(into.pop(name))
+        del kept[name]
+    forward.graph.output_node().args = ((*nodes[:count], *kept.values()),)
+    for half in (forward, backward):
+        half.recompile()
+
+
+def _has_sizes(node: Node) -> bool:
+    return any(not _is_tensor(argument) for argument in node.all_input_nodes)
+
+
+def _save_edges_last(forward: GraphModule, backward: GraphModule, count: int) -> None:
+    """Between the halves lie tensors as within them, and as both say they lie.
+
+    The compiler may return a view, and believes what it is told of an input.
+    """
+    nodes = outputs(forward.graph)
+    into = {node.name: node for node in placeholders(backward.graph)}
+    first = next(n for n in backward.graph.nodes if n.op != "placeholder")
+    output = forward.graph.output_node()
+    for number, node in enumerate(nodes[count:], count):
+        if node.op == "placeholder" or not _is_tensor(node) or node.name not in into:
+            continue
+        order = components_first(node) or [*range(node.meta["val"].ndim)]
+        with forward.graph.inserting_before(output):
+            nodes[number] = in_order(
+                forward.graph, permuted(forward.graph, node, order)
+            )
+        given = into[node.name]
+        with backward.graph.inserting_before(first):
+            whole = permuted(backward.graph, given, back(order))
+        for user in [user for user in given.users if user is not whole]:
+            user.replace_input_with(given, whole)
+        nodes[number].name = given.name = given.target = f"{node.name}_edges_last"
+        given.meta["val"] = nodes[number].meta["val"]
+    output.args = (tuple(nodes),)
+    for half in (forward, backward):
+        half.recompile()
 
 
 def _drop_nothing(backward: GraphModule) -> None:

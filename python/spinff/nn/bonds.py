@@ -285,8 +285,8 @@ class BondTensors(GraphModuleMixin, torch.nn.Module):
         weights = data[_keys.TRIANGLE_WEIGHTS_KEY]
         u, v = data[_keys.TRIANGLE_SIDES_KEY].chunk(2, dim=-1)
         sums = torch.bmm(
-            in_slots(weights, slot, table).transpose(1, 2),
-            in_slots(monomials(u, v), slot, table),
+            in_slots(weights, slot, table).permute(1, 2, 0),
+            in_slots(monomials(u, v), slot, table).transpose(0, 1),
         )  # (M, channels, monomials): one small matrix product for each edge
         sums = torch.matmul(sums, self.to_features)
         own = torch.mm(data[_keys.PAIR_OUTER_KEY], self.to_irreps).unsqueeze(1)

@@ -13,14 +13,16 @@ from spinff.irreps import AnyIrrep, TIrreps, irrep_list, tensor_product_paths
 from spinff.irreps._spin_space import coupling_coefficients, slices
 
 # Compiled networks get the entries as the table itself, which an empty ``slot`` says.
-# What belongs to an entry has then two leading dimensions, (rows, width), in place of
+# What belongs to an entry has then two leading dimensions, (width, rows), in place of
 # one: a compiler needs no index for what belongs together, and no division to find it.
+# Rows come last, because neighbours in memory are then of different rows: sums over a
+# row and what is the same along it are vectors' work.
 
 
 def as_table(
     entries: torch.Tensor, slot: torch.Tensor, table: torch.Tensor
 ) -> torch.Tensor:
-    """Entries (E, …), or (rows, width, …) for a compiled network."""
+    """Entries (E, …), or (width, rows, …) for a compiled network."""
     if slot.size(0) > 0:
         return entries
     return entries.unflatten(0, [table.size(0), table.size(1)])
@@ -34,13 +36,13 @@ def as_list(entries: torch.Tensor, slot: torch.Tensor) -> torch.Tensor:
 def in_slots(
     entries: torch.Tensor, slot: torch.Tensor, table: torch.Tensor
 ) -> torch.Tensor:
-    """Entries of ``as_table`` as (rows, width, dim), zero where there is none."""
+    """Entries of ``as_table`` as (width, rows, dim), zero where there is none."""
     if slot.size(0) == 0:
         return entries
-    rows, width = table.shape
-    padded = entries.new_zeros(rows * width, entries.size(1))
+    width, rows = table.shape
+    padded = entries.new_zeros(width * rows, entries.size(1))
     padded = padded.index_copy(0, slot, entries)
-    return padded.view(rows, width, entries.size(1))
+    return padded.view(width, rows, entries.size(1))
 
 
 def sum_of_rows(
@@ -48,8 +50,8 @@ def sum_of_rows(
 ) -> torch.Tensor:
     """Sums (rows, …) of entries of ``as_table`` by their row of the table (E,)."""
     if slot.size(0) > 0:
-        return scatter(entries, row, dim=0, dim_size=table.size(0))
-    return entries.sum(1)
+        return scatter(entries, row, dim=0, dim_size=table.size(1))
+    return entries.sum(0)
 
 
 def for_entries(
@@ -58,7 +60,7 @@ def for_entries(
     """Values (rows, …) for the entries of each row, as ``as_table`` or to broadcast."""
     if slot.size(0) > 0:
         return torch.index_select(values, 0, row)
-    return values.unsqueeze(1)
+    return values.unsqueeze(0)
 
 
 def at(
@@ -99,14 +101,12 @@ class EnvironmentContraction(torch.nn.Module):
         self.channels = channels
         paths = tensor_product_paths(left, right, out)
         # most coefficients are zero: of a TENN's 1 in 3000 is not
-        coefficients = _path_coefficients(left, right, out).transpose(
-            1, 2
-        )  # p, j, i, k
-        path, j, i, k = torch.nonzero(coefficients, as_tuple=True)
-        dim_left, dim_out = coefficients.shape[2:]
-        self.register_buffer("entry_values", coefficients[path, j, i, k])
+        coefficients = _path_coefficients(left, right, out)
+        path, i, j, k = torch.nonzero(coefficients, as_tuple=True)
+        dim_left, dim_right = coefficients.shape[1:3]
+        self.register_buffer("entry_values", coefficients[path, i, j, k])
         self.register_buffer("entry_path", path)
-        self.register_buffer("entry_place", (j * dim_out + k) * dim_left + i)
+        self.register_buffer("entry_place", (k * dim_left + i) * dim_right + j)
         self.weights = torch.nn.Parameter(
             torch.empty(channels, len(paths)).uniform_(-math.sqrt(3), math.sqrt(3))
         )
@@ -131,37 +131,44 @@ class EnvironmentContraction(torch.nn.Module):
             x1: (E, channels, dim_left), as ``as_table``.
             x2: (num_centres, channels, dim_right).
             slot: (E,) place of each edge in ``table``, of ``topology.slots``.
-            table: (num_centres, width) edges of each centre.
+            table: (width, num_centres) edges of each centre.
 
         Returns:
             (E, channels, dim_out), as ``as_table``.
         """
-        num_centres, width = table.shape
+        width, num_centres = table.shape
         entries = torch.index_select(self.weights, 1, self.entry_path)
         coefficients = self.weights.new_zeros(
             self.channels, self._dim_right * self._dim_left * self._dim_out
         ).index_add(1, self.entry_place, entries * self.entry_values)
         # one matrix (k, i) per centre and channel
-        environment = torch.bmm(
-            x2.transpose(0, 1),  # (u, n, j)
-            coefficients.view(
-                self.channels, self._dim_right, self._dim_out * self._dim_left
-            ),
-        ).view(self.channels, num_centres, self._dim_out, self._dim_left)
+        coefficients = coefficients.view(
+            self.channels, self._dim_out * self._dim_left, self._dim_right
+        )
+        if slot.size(0) == 0:
+            return self._of_table(x1, torch.bmm(coefficients, x2.permute(1, 2, 0)))
+        environment = torch.bmm(x2.transpose(0, 1), coefficients.transpose(1, 2))
+        environment = environment.view(
+            self.channels, num_centres, self._dim_out, self._dim_left
+        )
         if self._dim_out == 1:
             matrices = environment.permute(1, 0, 2, 3).squeeze(2)  # (n, u, i)
-            row = torch.div(slot, max(width, 1), rounding_mode="floor")
-            return (x1 * for_entries(matrices, row, slot)).sum(-1, keepdim=True)
+            row = torch.remainder(slot, num_centres)
+            return (x1 * torch.index_select(matrices, 0, row)).sum(-1, keepdim=True)
         edges = in_slots(x1.flatten(-2), slot, table)
         edges = edges.unflatten(-1, [self.channels, self._dim_left])
         # edges in columns: libraries are slow where rows of the result are short
-        columns = edges.permute(2, 0, 3, 1)  # (u, n, i, s)
+        columns = edges.permute(2, 1, 3, 0)  # (u, n, i, s)
         product = torch.matmul(environment, columns)  # (u, n, k, s)
-        product = product.permute(1, 3, 0, 2)
-        if slot.size(0) == 0:
-            return product
-        product = product.reshape(num_centres * width, self.channels, self._dim_out)
+        product = product.permute(3, 1, 0, 2)
+        product = product.reshape(width * num_centres, self.channels, self._dim_out)
         return torch.index_select(product, 0, slot)
+
+    def _of_table(self, x1: torch.Tensor, environment: torch.Tensor) -> torch.Tensor:
+        """(width, n, u, i) with (u, k·i, n) -> (width, n, u, k), by a compiler."""
+        matrices = environment.unflatten(1, [self._dim_out, self._dim_left])
+        x1 = x1.permute(2, 3, 0, 1).unsqueeze(1)  # (u, 1, i, width, n)
+        return (matrices.unsqueeze(3) * x1).sum(2).permute(2, 3, 0, 1)
 
 
 def _text(irreps: Sequence[AnyIrrep]) -> str:

@@ -30,7 +30,7 @@ class ChannelWeights(torch.nn.Module):
     """Channels from one tensor: out[e, u, k] = w[e, u, irrep(k)] · x[e, k].
 
     Block by block: an index that repeats weights, or its derivative, takes a compiler
-    five times as long.
+    five times as long. Blocks come from one call, whose derivative is one, too.
     """
 
     def __init__(self, irreps: Sequence[AnyIrrep], channels: int) -> None:
@@ -44,12 +44,11 @@ class ChannelWeights(torch.nn.Module):
     def forward(self, x: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """x (…, dim), weights (…, num_weights) -> (…, channels, dim)."""
         weights = weights.unflatten(-1, [self.channels, self.num_irreps])
-        x = x.unsqueeze(-2)
+        parts = x.unsqueeze(-2).split(self.dims, dim=-1)
         blocks = []
-        first = 0
-        for n, dim in enumerate(self.dims):
-            blocks.append(x.narrow(-1, first, dim) * weights.narrow(-1, n, 1))
-            first += dim
+        for part, weight in zip(parts, weights.unbind(-1)):  # noqa: B905
+            # ^ TorchScript knows no strict=
+            blocks.append(part * weight.unsqueeze(-1))
         return torch.cat(blocks, dim=-1)
 
 
@@ -139,7 +138,7 @@ class TensorLayers(torch.nn.Module):
                 are no such irreps.
             centre: (E,) row of each edge's centre.
             slot: (E,) place of each edge in ``table``; empty: they are the table.
-            table: (centres, width) edges of each centre, of ``topology.slots``.
+            table: (width, centres) edges of each centre, of ``topology.slots``.
 
         Returns:
             Scalars (E, num_scalar_features) before the first layer and after each,
@@ -147,10 +146,9 @@ class TensorLayers(torch.nn.Module):
             ``as_table``.
         """
         projection = as_table(self.first_projection(embedding), slot, table)
-        scalars = [projection.narrow(-1, 0, self.num_scalar_features)]
-        env_weights = projection.narrow(
-            -1, self.num_scalar_features, self._num_env_weights
-        )
+        widths = [self.num_scalar_features, self._num_env_weights]
+        first, env_weights = projection.split(widths, dim=-1)
+        scalars = [first]
         layer = 0
         for contraction, mlp in zip(self.contractions, self.mlps):  # noqa: B905
             # ^ TorchScript knows no strict=
@@ -159,17 +157,15 @@ class TensorLayers(torch.nn.Module):
             )
             if self._has_centre:
                 environment = torch.cat(
-                    [environment, centre_tensors[: table.size(0)]], dim=-1
+                    [environment, centre_tensors[: table.size(1)]], dim=-1
                 )
             tensors = contraction(tensors, environment, slot, table)
             scalars.append(tensors.select(-1, 0))  # the scalar comes first
             latent = mlp(as_list(torch.cat(scalars, dim=-1), slot))
             latent = as_table(latent, slot, table)
-            scalars[-1] = latent.narrow(-1, 0, self.num_scalar_features)
             if layer < self.num_layers - 1:
-                env_weights = latent.narrow(
-                    -1, self.num_scalar_features, self._num_env_weights
-                )
+                latent, env_weights = latent.split(widths, dim=-1)
+            scalars[-1] = latent
             layer += 1
         return scalars, tensors
 

@@ -46,8 +46,8 @@ def slots(rows: torch.Tensor, num_rows: int) -> tuple[torch.Tensor, torch.Tensor
         num_rows: of the table.
 
     Returns:
-        slot (E,): row-major place of each entry in the table; and the table (num_rows,
-        width), with the entry in each place and −1 where there is none. The width is
+        slot (E,): row-major place of each entry in the table; and the table (width,
+        num_rows), with the entry in each place and −1 where there is none. The width is
         the largest number of entries of a row.
     """
     counts = torch.bincount(rows, minlength=num_rows)
@@ -57,10 +57,10 @@ def slots(rows: torch.Tensor, num_rows: int) -> tuple[torch.Tensor, torch.Tensor
     entry = torch.arange(rows.size(0), device=rows.device)
     row = torch.index_select(rows, 0, order)
     slot = torch.empty_like(rows)
-    slot[order] = row * width + entry - torch.index_select(start, 0, row)
-    table = rows.new_full((num_rows * width,), -1)
+    slot[order] = (entry - torch.index_select(start, 0, row)) * num_rows + row
+    table = rows.new_full((width * num_rows,), -1)
     table[slot] = entry
-    return slot, table.view(num_rows, width)
+    return slot, table.view(width, num_rows)
 
 
 def num_centres(centre: torch.Tensor) -> int:
@@ -98,10 +98,10 @@ def common_neighbours(
     near = lengths < reach[types[centre], types[neighbour]]
     legs = torch.where(near & torch.index_select(has_pair, 0, centre))[0]
     table = slots(torch.index_select(centre, 0, legs), types.size(0))[1]
-    # (M, width) rows of the legs of i, −1 where it has fewer
-    rows = torch.index_select(table, 0, torch.index_select(centre, 0, pairs))
-    bond, column = torch.where(rows >= 0)
-    leg = rows[bond, column]
+    # (width, M) rows of the legs of i, −1 where it has fewer
+    rows = torch.index_select(table, 1, torch.index_select(centre, 0, pairs))
+    column, bond = torch.where(rows >= 0)
+    leg = rows[column, bond]
     edge = torch.index_select(pairs, 0, bond)
     side = torch.index_select(legs, 0, leg)
     vectors = torch.index_select(edge_vectors, 0, side) - torch.index_select(
