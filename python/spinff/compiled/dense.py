@@ -93,7 +93,7 @@ def dense_graph(
         type_names=list(header.type_names),
         magnetic_types=list(header.magnetic_types),
         bond_reach=bond_reach,
-        tables={"triangles", "sites", "pairs"},
+        tables={"triangles", "triangle slots", "sites", "pairs"},
         irreps_in={},
     )
     tables = topology(

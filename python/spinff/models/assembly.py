@@ -181,7 +181,7 @@ class SpinHamiltonian:
         if {"anisotropy", "longitudinal"} & {*self.terms}:
             tables = tables | {"sites"}
         if "tenn" in self.terms:
-            tables = tables | {"pairs"}
+            tables = tables | {"pairs", "triangle slots"}
         return Topology(
             type_names=list(self.type_names),
             magnetic_types=list(self.magnetic_types),

@@ -295,8 +295,6 @@ def _allegro(
             reach=reach,
             channels=num_tensor_features,
             directions=hamiltonian.tensor_irreps.dim > 0,
-            num_bessels=num_bessels,
-            polynomial_cutoff_p=polynomial_cutoff_p,
             avg_num_neighbors=avg_num_neighbors,
             irreps_in=irreps_in,
         )

@@ -30,8 +30,25 @@ from spinff.nn.contraction import (
     in_slots,
     sum_of_rows,
 )
-from spinff.nn.radial import BesselBasis, PolynomialCutoff
 from spinff.nn.terms.exchange import cartesian_basis
+
+
+NUM_POLYNOMIALS = 4
+"""Functions of the distance between the far end of a bond and an atom beside it."""
+
+
+def envelope(x: torch.Tensor) -> torch.Tensor:
+    """(1 − x³)³ for x < 1, else 0: twice differentiable, and of order 1 well inside."""
+    y = (1.0 - x * x * x).clamp_min(0.0)
+    return y * y * y
+
+
+def polynomials(x: torch.Tensor) -> torch.Tensor:
+    """Chebyshev's T_0 … T_3 of 2x − 1 times the envelope; x (…, 1) -> (…, 4)."""
+    t = 2.0 * x - 1.0
+    square = 2.0 * t * t
+    functions = [torch.ones_like(t), t, square - 1.0, t * (2.0 * square - 3.0)]
+    return envelope(x) * torch.cat(functions, dim=-1)
 
 
 def monomials(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -66,22 +83,20 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         w_k = c(r_ij) a_k b_k                    for each channel
         scalars = edge latent, Σ_k w_k, Σ_k w_k û·v̂
 
-    with û = r̂_ik, v̂ = r̂_jk, c the cutoff polynomial, a linear in the edge latent of
-    i→k, times the cutoff polynomial at the reach, and b linear in the radial basis at
-    r_jk, which ends at the reach. Swapping i and j gives other features; the energy of
-    a pair is the mean.
+    with û = r̂_ik, v̂ = r̂_jk; c the first radial function of the edge; a linear in the
+    edge latent of i→k, times (1 − x³)³, x = r_ik² over the square of the reach; b the
+    same times a polynomial, of x = r_jk² over the square of the reach. Swapping i and j gives other features;
+    the energy of a pair is the mean.
 
     Args:
         reach: (types, types) Å, of i and k as of j and k; no longer than the cutoffs.
         channels: of the weights.
         directions: whether D, Γ or tensors are to be made, which read those.
-        num_bessels: radial functions of r_jk.
-        polynomial_cutoff_p: power of the cutoff polynomial.
         avg_num_neighbors: normalises the sums.
         irreps_in: of the module before.
     """
 
-    reach: torch.Tensor
+    inverse_square: torch.Tensor
 
     def __init__(
         self,
@@ -89,8 +104,6 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         reach: torch.Tensor,
         channels: int,
         directions: bool,
-        num_bessels: int,
-        polynomial_cutoff_p: float,
         avg_num_neighbors: float,
         irreps_in: dict[str, Irreps],
     ) -> None:
@@ -100,7 +113,7 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
             irreps_in=irreps_in,
             required_irreps_in=[
                 _keys.EDGE_LATENT_KEY,
-                AtomicDataDict.NORM_LENGTH_KEY,
+                _keys.EDGE_BASIS_KEY,
                 _keys.TRIANGLE_TABLE_KEY,
             ],
         )
@@ -118,11 +131,10 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
             self.irreps_out.update(dict.fromkeys(added))
         self._dtype = torch.get_default_dtype()
         self._norm = float(avg_num_neighbors) ** -0.5
-        self.register_buffer("reach", reach.to(torch.float64))
-        self.basis = BesselBasis(num_bessels, polynomial_cutoff_p)
-        self.cutoff = PolynomialCutoff(polynomial_cutoff_p)
+        self.num_types = reach.size(0)
+        self.register_buffer("inverse_square", reach.to(torch.float64).pow(-2).view(-1))
         self.of_leg = ScalarMLPFunction(num_scalars, channels)
-        self.of_distance = ScalarMLPFunction(num_bessels, channels)
+        self.of_distance = ScalarMLPFunction(NUM_POLYNOMIALS, channels)
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add PAIR_SCALARS (M, width).
@@ -141,46 +153,49 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         # === bonds i→j and legs i→k: few of all edges ===
         num_bonds = edges.size(0)
         rows = torch.cat([edges, data[_keys.LEG_EDGES_KEY]])
+        num_legs = rows.size(0) - num_bonds
         vectors = torch.index_select(data[AtomicDataDict.EDGE_VECTORS_KEY], 0, rows)
+        bonds, legs = vectors.split([num_bonds, num_legs])
         latent = torch.index_select(data[_keys.EDGE_LATENT_KEY], 0, rows)
-        of_centre = torch.index_select(types, 0, torch.index_select(centre, 0, rows))
-        of_end = torch.index_select(types, 0, torch.index_select(end, 0, rows))
-        lengths = torch.linalg.vector_norm(vectors, dim=-1, keepdim=True)
-        directions = (vectors / lengths).to(self._dtype)
-        reach = self.reach[of_centre[num_bonds:], of_end[num_bonds:]].unsqueeze(-1)
-        near = self._norm * self.cutoff(lengths[num_bonds:] / reach)
-        of_leg = near.to(self._dtype) * self.of_leg(latent[num_bonds:])  # (L, channels)
-        envelope = self.cutoff(
-            torch.index_select(data[AtomicDataDict.NORM_LENGTH_KEY], 0, edges)
-        ).to(self._dtype)
+        of_bond, of_leg = latent.split([num_bonds, num_legs])
+        # by the types of two atoms, of which the second is the end of an edge
+        of_centre = self.num_types * torch.index_select(types, 0, centre[rows])
+        of_end = torch.index_select(types, 0, end[rows])
+        kind = (of_centre + of_end)[num_bonds:]
+        squares = legs.square().sum(-1, keepdim=True)  # r_ik²
+        x = squares * torch.index_select(self.inverse_square, 0, kind).unsqueeze(-1)
+        of_leg = (self._norm * envelope(x)).to(self._dtype) * self.of_leg(of_leg)
+        basis = torch.index_select(data[_keys.EDGE_BASIS_KEY], 0, edges)
+        of_distance = basis.narrow(-1, 0, 1).to(self._dtype)
 
         # === the two sides of each triangle i, j, k ===
-        first = at(vectors[num_bonds:], leg, slot, table)  # r_ik (T, 3)
-        second = first - for_entries(vectors[:num_bonds], pair, slot)  # r_jk
-        second = second.to(self._dtype)
-        reach = self.reach[
-            for_entries(of_end[:num_bonds], pair, slot),
-            at(of_end[num_bonds:], leg, slot, table),
-        ].unsqueeze(-1)
-        distance = torch.linalg.vector_norm(second, dim=-1, keepdim=True)
-        basis = self.basis(distance / reach.to(self._dtype))
-        radial = as_table(self.of_distance(as_list(basis, slot)), slot, table)
+        first = at(legs, leg, slot, table)  # r_ik (T, 3)
+        second = (first - for_entries(bonds, pair, slot)).to(self._dtype)  # r_jk
+        first = first.to(self._dtype)
+        kind = for_entries(self.num_types * of_end[:num_bonds], pair, slot)
+        kind = kind + at(of_end[num_bonds:], leg, slot, table)
+        inverse_square = self.inverse_square[kind].to(self._dtype).unsqueeze(-1)
+        across = second.square().sum(-1, keepdim=True)  # r_jk²
+        along = at(squares.to(self._dtype), leg, slot, table)
+        radial = polynomials(across * inverse_square)
+        radial = as_table(self.of_distance(as_list(radial, slot)), slot, table)
         weights = (
-            at(of_leg, leg, slot, table) * radial * for_entries(envelope, pair, slot)
+            at(of_leg, leg, slot, table) * radial * for_entries(of_distance, pair, slot)
         )
-        along = at(directions[num_bonds:], leg, slot, table)  # û
-        across = second / distance  # v̂
-        cosine = (along * across).sum(-1, keepdim=True)
+        cosine = (first * second).sum(-1, keepdim=True) * torch.rsqrt(along * across)
 
         # === sums over k ===
         sums = torch.cat([weights, weights * cosine], dim=-1)
         sums = sum_of_rows(sums, pair, slot, table)
-        data[_keys.PAIR_SCALARS_KEY] = torch.cat([latent[:num_bonds], sums], dim=1)
+        data[_keys.PAIR_SCALARS_KEY] = torch.cat([of_bond, sums], dim=1)
         if self.directions:
-            axis = directions[:num_bonds]
-            data[_keys.PAIR_OUTER_KEY] = _outer(envelope * axis, axis)
+            lengths = torch.linalg.vector_norm(bonds, dim=-1, keepdim=True)
+            axis = (bonds / lengths).to(self._dtype)
+            data[_keys.PAIR_OUTER_KEY] = _outer(of_distance * axis, axis)
             data[_keys.TRIANGLE_WEIGHTS_KEY] = weights
-            data[_keys.TRIANGLE_SIDES_KEY] = torch.cat([along, across], dim=-1)
+            data[_keys.TRIANGLE_SIDES_KEY] = torch.cat(
+                [first * torch.rsqrt(along), second * torch.rsqrt(across)], dim=-1
+            )
         return data
 
 

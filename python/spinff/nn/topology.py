@@ -35,7 +35,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     ),
 }
 """What modules may ask for: edges by their centre; common neighbours of the ends of
-magnetic edges; edges around magnetic atoms; magnetic edges by their centre."""
+magnetic edges; edges around magnetic atoms; magnetic edges by their centre. With
+``triangle slots`` the triangles have places in a table, which only tensors need."""
 
 
 def slots(rows: torch.Tensor, num_rows: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -154,6 +155,7 @@ class Topology(GraphModuleMixin, torch.nn.Module):
         self.tables = [name for name in TABLES if name in tables]
         self._edges = "edges" in tables
         self._triangles = "triangles" in tables
+        self._triangle_slots = "triangle slots" in tables
         self._sites = "sites" in tables
         self._pairs = "pairs" in tables
         keys = [key for name in self.tables for key in TABLES[name]]
@@ -201,7 +203,10 @@ class Topology(GraphModuleMixin, torch.nn.Module):
             pairs,
             self.bond_reach,
         )
-        slot, table = slots(bond, pairs.size(0))
+        if self._triangle_slots:
+            slot, table = slots(bond, pairs.size(0))
+        else:  # of the slots it is only asked whether there are any
+            slot, table = bond, bond.new_zeros(0, pairs.size(0))
         data[_keys.LEG_EDGES_KEY] = legs
         data[_keys.TRIANGLE_BOND_KEY] = bond
         data[_keys.TRIANGLE_LEG_KEY] = leg
