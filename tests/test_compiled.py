@@ -19,8 +19,9 @@ from spinff.cli.main import main
 from spinff.compiled import CompiledModel, Signature, trace_model
 from spinff.compiled.dense import dense_graph, flat
 from spinff.compiled.examples import Graph, example_graph
-from spinff.compiled.graphs import trace
-from spinff.compiled.split import split
+from spinff.compiled.graphs import inputs, outputs, trace, with_constants
+from spinff.compiled.layout import aten, components_first
+from spinff.compiled.split import SAVED, Half, split
 from spinff.errors import SpinffError
 from spinff.export import load_model, make_header, random_inputs, scriptable
 from spinff.header import ModelHeader, read_header
@@ -61,6 +62,23 @@ def assert_same(got: tuple[Any, ...], expected: tuple[Any, ...], owned: int) -> 
         torch.testing.assert_close(one[:rows], two[:rows], rtol=0, atol=1e-12 * scale)
 
 
+def assert_saved_as_stated(forward: Half, backward: Half) -> None:
+    """A part of a tensor, which is a view, would come back as it lies in memory."""
+    made = dict(zip(forward.outputs, outputs(forward.graph.graph), strict=True))
+    read = dict(zip(backward.inputs, inputs(backward.graph.graph), strict=True))
+    saved = [name for name in backward.inputs if name.startswith(SAVED)]
+    assert saved
+    for name in saved:
+        assert made[name].target is aten.clone.default
+        (turned,) = made[name].all_input_nodes
+        assert turned.all_input_nodes[0].target not in {
+            aten.select.int,
+            aten.slice.Tensor,
+        }
+        assert made[name].meta["val"].stride() == read[name].meta["val"].stride()
+        assert read[name].meta["val"].is_contiguous()
+
+
 @pytest.mark.parametrize("kind", ["msenn", "ring-tenn", "input", "predicted", "none"])
 def test_the_three_graphs_are_the_model(kind: str) -> None:
     """As traced, not compiled: that takes minutes for each of them."""
@@ -74,6 +92,7 @@ def test_the_three_graphs_are_the_model(kind: str) -> None:
         {name: Signature(half.inputs, half.outputs) for name, half in halves.items()},
         traced.bond_reach,
     )
+    assert_saved_as_stated(halves["geometry"], halves["backward"])
     graphs = [random_inputs(header), example_graph(header, 3), lone_atoms()]
     for graph in graphs:
         assert_same(compiled(*graph), module(*graph), int(graph[-1]))
@@ -137,6 +156,36 @@ def test_a_split_function_gives_the_function_and_its_derivative() -> None:
     expected = joint(*given.values())
     torch.testing.assert_close(data["f"], expected[0])
     torch.testing.assert_close(derivative, expected[1])
+
+
+def of_components(x: torch.Tensor, y: torch.Tensor, index: torch.Tensor) -> list[Any]:
+    """Every operator that is restated, of edges (E, 3) and (E, 4)."""
+    weights = torch.linspace(-1, 1, 12, dtype=x.dtype).view(3, 4)
+    z = torch.cat([x @ weights, y.sin()], dim=-1)
+    rows = torch.index_select(z, 0, index) * y[index].sum(-1, keepdim=True)
+    summed = torch.zeros_like(z).index_put((index,), rows, accumulate=True)
+    table = torch.slice_scatter(summed, 2.0 * y.float().double(), 1, 2, 6)
+    return [table, table.view(-1, 2, 4).sum(1), table.sum(0)]
+
+
+def test_restated_graphs_are_the_function_with_edges_last() -> None:
+    def numbers(edges: int) -> dict[str, torch.Tensor]:
+        x, y = torch.rand(edges, 7, dtype=torch.float64).split([3, 4], dim=1)
+        index = torch.randint(0, edges, (edges,))
+        return {"x": x.contiguous(), "y": y.contiguous(), "index": index}
+
+    graph, constants = trace(of_components, numbers(5), numbers(6))
+    with_constants(graph, constants)
+    given = numbers(9).values()
+    for got, expected in zip(graph(*given), of_components(*given), strict=True):
+        torch.testing.assert_close(got, expected)
+        assert got.is_contiguous()
+    computed = [node for node in graph.graph.nodes if "sum" in str(node.target)]
+    computed += graph.graph.find_nodes(op="call_function", target=aten.mm.default)
+    computed += graph.graph.find_nodes(op="call_function", target=aten.cat.default)
+    assert len(computed) == 5
+    for node in computed:  # as it lies in memory
+        assert components_first(node) is None, node
 
 
 def test_a_model_without_compiled_form_is_refused() -> None:
@@ -233,6 +282,10 @@ def other_torch(header: dict[str, Any]) -> None:
     header["torch_version"] = "2.0.0"
 
 
+def other_tables(content: dict[str, Any]) -> None:
+    del content["tables_version"]
+
+
 def other_processor(content: dict[str, Any]) -> None:
     content["processor"].append("avx1024")
 
@@ -243,12 +296,17 @@ def other_processor(content: dict[str, Any]) -> None:
         ("spinff.json", other_torch, "compiled by another torch, got 2.0.0"),
         (
             "compiled.json",
+            other_tables,
+            "another spinff, got tables of version 1, expected 2",
+        ),
+        (
+            "compiled.json",
             other_processor,
             "another processor, got one without avx1024",
         ),
     ],
 )
-def test_another_torch_or_processor_is_refused(
+def test_another_torch_spinff_or_processor_is_refused(
     compiled_file: Path,
     tmp_path: Path,
     member: str,

@@ -22,6 +22,9 @@ namespace {
 
 using Tensors = std::map<std::string, at::Tensor>;
 
+/// Of what goes into the graphs, spinff/dense_graph.hpp; 1 had centres first.
+constexpr int tables_version = 2;
+
 const std::string gradient_of = "gradient_";
 const std::string wide_gradient = gradient_of + "wide_edge_vectors";
 const std::string narrow_gradient = gradient_of + "narrow_edge_vectors";
@@ -56,6 +59,7 @@ class AotInductorModel final : public Model {
         : header_(std::move(header)), who(std::move(who)), device(device_name) {
         check_torch();
         const json content = read_signatures(path);
+        check_tables(content);
         check_processor(content);
         if (device_name != "cpu") {
             throw Error(this->who + " is compiled for the processor, got device " + device_name +
@@ -161,6 +165,15 @@ class AotInductorModel final : public Model {
             throw Error(who + " is compiled by another torch, got " + header_.torch_version +
                         ", expected " + release(TORCH_VERSION) +
                         ", which is here; deploy the model again, or with --format torchscript");
+        }
+    }
+
+    void check_tables(const json &content) const {
+        const int version = content.value("tables_version", 1);
+        if (version != tables_version) {
+            throw Error(who + " is compiled by another spinff, got tables of version " +
+                        std::to_string(version) + ", expected " + std::to_string(tables_version) +
+                        "; deploy the model again");
         }
     }
 

@@ -38,6 +38,8 @@ from spinff.header import HEADER_NAME, ModelHeader
 from spinff.nn import AllegroLayers, Topology, _keys
 
 SIGNATURES_NAME = "compiled.json"
+TABLES_VERSION = 2
+"""Of what goes into the graphs, ``spinff.compiled.dense``; 1 had centres first."""
 SPINS = "spins"
 ENERGY_WEIGHTS = "energy_weights"
 """(N,) 1 for atoms whose energy counts, 0 for others."""
@@ -217,6 +219,7 @@ def write_package(file: BinaryIO, header: ModelHeader, model: TracedModel) -> No
     finally:
         torch.set_num_threads(threads)
     content: dict[str, object] = {
+        "tables_version": TABLES_VERSION,
         "processor": processor_features(),
         "bond_reach": model.bond_reach.tolist(),
     }
@@ -412,6 +415,12 @@ class CompiledModel:
                 "--format torchscript"
             )
         content = _read_signatures(path)
+        version = content.pop("tables_version", 1)
+        if version != TABLES_VERSION:
+            raise SpinffError(
+                f"{who}: compiled by another spinff, got tables of version {version}, "
+                f"expected {TABLES_VERSION}; deploy the model again"
+            )
         missing = sorted(set(content.pop("processor")) - {*processor_features()})
         if missing:
             raise SpinffError(

@@ -32,7 +32,6 @@ from spinff.nn.contraction import (
 )
 from spinff.nn.terms.exchange import cartesian_basis
 
-
 NUM_POLYNOMIALS = 4
 """Functions of the distance between the far end of a bond and an atom beside it."""
 
@@ -85,8 +84,8 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
 
     with û = r̂_ik, v̂ = r̂_jk; c the first radial function of the edge; a linear in the
     edge latent of i→k, times (1 − x³)³, x = r_ik² over the square of the reach; b the
-    same times a polynomial, of x = r_jk² over the square of the reach. Swapping i and j gives other features;
-    the energy of a pair is the mean.
+    same times a polynomial, of x = r_jk² over the square of the reach. Swapping i and j
+    gives other features; the energy of a pair is the mean.
 
     Args:
         reach: (types, types) Å, of i and k as of j and k; no longer than the cutoffs.
