@@ -219,46 +219,22 @@ void DenseGraph::place_magnetic_edges(const ModelHeader &header) {
     }
 }
 
-/// For each magnetic edge i->j the other edges i->k with k in reach of both.
 void DenseGraph::place_triangles() {
-    const auto num_edges = static_cast<std::int64_t>(centres.size());
-    std::vector<std::vector<std::int64_t>> legs_of(wide.num_centres + narrow.num_centres);
-    std::vector<std::int64_t> row_of_leg(num_edges, 0);
+    const auto num_centres = wide.num_centres + narrow.num_centres;
+    find_triangles({vectors, centres, neighbours, types, pairs, num_centres}, bond_reach,
+                   triangles);
     leg_edges.assign(1, no_leg);
-    for (std::int64_t edge = 0; edge < num_edges; ++edge) {
-        const double *r = &vectors[3 * edge];
-        const double reach = bond_reach[types[centres[edge]]][types[neighbours[edge]]];
-        if (r[0] * r[0] + r[1] * r[1] + r[2] * r[2] < reach * reach) {
-            legs_of[centres[edge]].push_back(edge);
-        }
+    for (const auto edge : triangles.leg_edges) {
+        leg_edges.push_back(edge_place[edge]);
     }
-    std::vector<std::int64_t> rows, legs;
-    for (std::size_t pair = 0; pair < pairs.size(); ++pair) {
-        const auto edge = pairs[pair];
-        const auto &reach = bond_reach[types[neighbours[edge]]];
-        for (const auto leg : legs_of[centres[edge]]) {
-            double square = 0.0;
-            for (int a = 0; a < 3; ++a) {
-                const double r_jk = vectors[3 * leg + a] - vectors[3 * edge + a];
-                square += r_jk * r_jk;
-            }
-            const double limit = reach[types[neighbours[leg]]];
-            if (leg == edge || square >= limit * limit) {
-                continue;
-            }
-            if (row_of_leg[leg] == 0) {
-                row_of_leg[leg] = static_cast<std::int64_t>(leg_edges.size());
-                leg_edges.push_back(edge_place[leg]);
-            }
-            rows.push_back(pairs_of_centre.slot[pair]);
-            legs.push_back(row_of_leg[leg]);
-        }
+    for (auto &bond : triangles.bond) {
+        bond = pairs_of_centre.slot[bond];
     }
-    const Slots slots = make_slots(rows, num_magnetic * magnetic_width);
+    const Slots slots = make_slots(triangles.bond, num_magnetic * magnetic_width);
     triangle_width = slots.width;
     triangle_leg.assign(slots.table.size(), 0);
-    for (std::size_t triangle = 0; triangle < legs.size(); ++triangle) {
-        triangle_leg[slots.slot[triangle]] = legs[triangle];
+    for (std::size_t triangle = 0; triangle < triangles.leg.size(); ++triangle) {
+        triangle_leg[slots.slot[triangle]] = triangles.leg[triangle] + 1;
     }
 }
 

@@ -5,6 +5,7 @@
 #include <torch/csrc/jit/runtime/graph_executor.h>
 #include <torch/script.h>
 
+#include "spinff/triangles.hpp"
 #include "torch_tools.hpp"
 
 namespace spinff {
@@ -73,6 +74,7 @@ class TorchScriptModel final : public Model {
             check_method("spin_energies");
         }
         module.eval();
+        read_bond_reach();
         // Only derivatives with respect to the edges and the spins are asked for.
         for (auto parameter : module.parameters()) {
             parameter.set_requires_grad(false);
@@ -201,11 +203,52 @@ class TorchScriptModel final : public Model {
         }
     }
 
-    /// The four arguments that both methods have; the edge vectors are those in `edge_vectors`.
-    std::vector<c10::IValue> inputs(const GraphWithEdges &graph) const {
-        return {edge_vectors, upload(graph->edge_index, {2, graph.num_edges()}, device),
-                upload(graph->types, {graph.num_atoms()}, device),
-                upload(graph->magnetic_edges, {graph.num_magnetic()}, device)};
+    /// How far triangles reach in a model that takes them from its caller: it would find them
+    /// itself, in ten times the time.
+    void read_bond_reach() {
+        const auto &geometry = module.get_method("geometry").function().getSchema();
+        takes_triangles = geometry.arguments().size() > 5; // itself and four: an earlier spinff
+        if (!takes_triangles) {
+            return;
+        }
+        const auto network = module.attr("network").toModule();
+        if (!network.hasattr("topology")) {
+            return;
+        }
+        const auto topology = network.attr("topology").toModule();
+        if (!topology.attr("_triangles").toBool()) {
+            return;
+        }
+        const auto reach = topology.attr("bond_reach").toTensor().to(at::kCPU);
+        for (std::int64_t a = 0; a < reach.size(0); ++a) {
+            const auto *row = reach[a].const_data_ptr<double>();
+            bond_reach.emplace_back(row, row + reach.size(1));
+        }
+    }
+
+    /// The arguments that both methods have; the edge vectors are those in `edge_vectors`.
+    std::vector<c10::IValue> inputs(const GraphWithEdges &graph) {
+        std::vector<c10::IValue> result = {
+            edge_vectors, upload(graph->edge_index, {2, graph.num_edges()}, device),
+            upload(graph->types, {graph.num_atoms()}, device),
+            upload(graph->magnetic_edges, {graph.num_magnetic()}, device)};
+        if (takes_triangles) {
+            result.emplace_back(); // none
+        }
+        if (!bond_reach.empty()) {
+            const auto centres = graph->edge_index.first(graph.num_edges());
+            const auto neighbours = graph->edge_index.last(graph.num_edges());
+            find_triangles({graph->edge_vectors, centres, neighbours, graph->types,
+                            graph->magnetic_edges, graph.num_atoms()},
+                           bond_reach, triangles);
+            c10::List<at::Tensor> found;
+            for (const auto *values : {&triangles.leg_edges, &triangles.bond, &triangles.leg}) {
+                const auto size = static_cast<std::int64_t>(values->size());
+                found.push_back(upload(std::span<const std::int64_t>(*values), {size}, device));
+            }
+            result.back() = found;
+        }
+        return result;
     }
 
     c10::IValue call(const std::string &method, std::vector<c10::IValue> arguments) {
@@ -241,6 +284,9 @@ class TorchScriptModel final : public Model {
     std::string who;
     torch::Device device;
     torch::jit::Module module;
+    bool takes_triangles = false;
+    std::vector<std::vector<double>> bond_reach; // Å; empty: no triangles are asked for
+    Triangles triangles;
     // Of the last `couplings`, owned atoms and the caller's edges only; they carry the graph.
     torch::Tensor edge_vectors;
     torch::Tensor atom_energy;

@@ -34,6 +34,7 @@ from spinff.header import (
     read_header,
 )
 from spinff.models import Checkpoint, load_checkpoint
+from spinff.nn import _keys
 
 # agreement asked of the file that was written with the model it was written from,
 # relative to the largest value: a few units in the last place of a sum
@@ -111,7 +112,7 @@ class ScriptableModel(torch.nn.Module):
         """
         edge_vectors = edge_vectors.detach().requires_grad_(True)
         spins = spins.detach().requires_grad_(True)
-        data = self.geometry(edge_vectors, edge_index, types, magnetic_edges)
+        data = self.geometry(edge_vectors, edge_index, types, magnetic_edges, None)
         energies, lengths = self.spin_energies(data, spins)
         edge_gradient, spin_gradient = torch.autograd.grad(
             [energies[:num_owned].sum()], [edge_vectors, spins], allow_unused=True
@@ -129,14 +130,28 @@ class ScriptableModel(torch.nn.Module):
         edge_index: torch.Tensor,
         types: torch.Tensor,
         magnetic_edges: torch.Tensor,
+        triangles: list[torch.Tensor] | None = None,
     ) -> dict[str, torch.Tensor]:
-        """All that the network over geometry says, differentiable in edge_vectors."""
+        """All that the network over geometry says, differentiable in edge_vectors.
+
+        Args:
+            edge_vectors: as in ``forward``, like the next three.
+            edge_index: as there.
+            types: as there.
+            magnetic_edges: as there.
+            triangles: legs, bonds and legs of them, of ``topology.common_neighbours``;
+                None: to be found.
+        """
         data = {
             AtomicDataDict.EDGE_VECTORS_KEY: edge_vectors,
             AtomicDataDict.EDGE_INDEX_KEY: edge_index,
             AtomicDataDict.ATOM_TYPE_KEY: types,
             fields.MAGNETIC_EDGES_KEY: magnetic_edges,
         }
+        if triangles is not None:
+            data[_keys.LEG_EDGES_KEY] = triangles[0]
+            data[_keys.TRIANGLE_BOND_KEY] = triangles[1]
+            data[_keys.TRIANGLE_LEG_KEY] = triangles[2]
         return self.network(data)
 
     @torch.jit.export
@@ -177,12 +192,13 @@ class ScriptableCouplings(ScriptableModel):
         edge_index: torch.Tensor,
         types: torch.Tensor,
         magnetic_edges: torch.Tensor,
+        triangles: list[torch.Tensor] | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
         """Lattice energy (N,), J̃ (M, 3, 3), K̃ (M, 1), A (N, 3, 3), eV, differentiable.
 
-        A term that the model lacks is zero.
+        A term that the model lacks is zero. Arguments are those of ``geometry``.
         """
-        data = self.geometry(edge_vectors, edge_index, types, magnetic_edges)
+        data = self.geometry(edge_vectors, edge_index, types, magnetic_edges, triangles)
         energy = data[AtomicDataDict.PER_ATOM_ENERGY_KEY].view(-1)
         pairs, atoms = magnetic_edges.size(0), types.size(0)
         exchange = edge_vectors.new_zeros(pairs, 3, 3)

@@ -11,6 +11,7 @@
 
 #include "spinff/header.hpp"
 #include "spinff/model.hpp"
+#include "spinff/triangles.hpp"
 
 namespace spinff {
 
@@ -75,6 +76,7 @@ struct DenseGraph {
     std::vector<double> vectors;
     std::vector<std::int64_t> centres, neighbours, pairs, edge_place;
     Slots pairs_of_centre;
+    Triangles triangles;
     std::int64_t no_pair = 0, no_leg = 0; ///< empty places with different vectors
 };
 

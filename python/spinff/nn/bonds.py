@@ -120,6 +120,7 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         self.irreps_out[_keys.PAIR_SCALARS_KEY] = Irreps(
             [(num_scalars + 2 * channels, (0, 1))]
         )
+        self.irreps_out[_keys.PAIR_BASIS_KEY] = self.irreps_in[_keys.EDGE_BASIS_KEY]
         self.directions = directions
         if directions:
             added = [
@@ -136,7 +137,7 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         self.of_distance = ScalarMLPFunction(NUM_POLYNOMIALS, channels)
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
-        """Add PAIR_SCALARS (M, width).
+        """Add PAIR_SCALARS (M, width) and PAIR_BASIS (M, functions).
 
         With directions also PAIR_OUTER, TRIANGLE_WEIGHTS and TRIANGLE_SIDES, those of
         triangles as ``as_table``.
@@ -164,8 +165,10 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         squares = legs.square().sum(-1, keepdim=True)  # r_ik²
         x = squares * torch.index_select(self.inverse_square, 0, kind).unsqueeze(-1)
         of_leg = (self._norm * envelope(x)).to(self._dtype) * self.of_leg(of_leg)
-        basis = torch.index_select(data[_keys.EDGE_BASIS_KEY], 0, edges)
-        of_distance = basis.narrow(-1, 0, 1).to(self._dtype)
+        data[_keys.PAIR_BASIS_KEY] = torch.index_select(
+            data[_keys.EDGE_BASIS_KEY], 0, edges
+        )
+        of_distance = data[_keys.PAIR_BASIS_KEY].narrow(-1, 0, 1).to(self._dtype)
 
         # === the two sides of each triangle i, j, k ===
         first = at(legs, leg, slot, table)  # r_ik (T, 3)

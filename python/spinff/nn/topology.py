@@ -180,6 +180,8 @@ class Topology(GraphModuleMixin, torch.nn.Module):
             data[_keys.EDGE_TABLE_KEY] = table
         if self._triangles and _keys.TRIANGLE_BOND_KEY not in data:
             self._add_triangles(data, edge_index, types)
+        if self._triangles and _keys.TRIANGLE_SLOT_KEY not in data:
+            self._add_triangle_slots(data)
         if self._sites and _keys.SITE_EDGES_KEY not in data:
             magnetic = torch.index_select(self.is_magnetic, 0, types)
             data[_keys.SITE_EDGES_KEY] = torch.nonzero(
@@ -203,13 +205,17 @@ class Topology(GraphModuleMixin, torch.nn.Module):
             pairs,
             self.bond_reach,
         )
-        if self._triangle_slots:
-            slot, table = slots(bond, pairs.size(0))
-        else:  # of the slots it is only asked whether there are any
-            slot, table = bond, bond.new_zeros(0, pairs.size(0))
         data[_keys.LEG_EDGES_KEY] = legs
         data[_keys.TRIANGLE_BOND_KEY] = bond
         data[_keys.TRIANGLE_LEG_KEY] = leg
+
+    def _add_triangle_slots(self, data: AtomicDataDict.Type) -> None:
+        bond = data[_keys.TRIANGLE_BOND_KEY]
+        num_pairs = data[fields.MAGNETIC_EDGES_KEY].size(0)
+        if self._triangle_slots:
+            slot, table = slots(bond, num_pairs)
+        else:  # of the slots it is only asked whether there are any
+            slot, table = bond, bond.new_zeros(0, num_pairs)
         data[_keys.TRIANGLE_SLOT_KEY] = slot
         data[_keys.TRIANGLE_TABLE_KEY] = table
 

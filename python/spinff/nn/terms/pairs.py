@@ -54,9 +54,10 @@ class PairInputs(GraphModuleMixin, torch.nn.Module):
         edges = data[fields.MAGNETIC_EDGES_KEY]
         hidden = torch.nn.functional.silu(self.linear(data[_keys.PAIR_SCALARS_KEY]))
         data[_keys.PAIR_HIDDEN_KEY] = self._gain * hidden
-        data[_keys.PAIR_BASIS_KEY] = torch.index_select(
-            data[_keys.EDGE_BASIS_KEY], 0, edges
-        )
+        if _keys.PAIR_BASIS_KEY not in data:
+            data[_keys.PAIR_BASIS_KEY] = torch.index_select(
+                data[_keys.EDGE_BASIS_KEY], 0, edges
+            )
         data[_keys.PAIR_TYPE_KEY] = pair_types(
             data[AtomicDataDict.ATOM_TYPE_KEY].view(-1),
             torch.index_select(data[AtomicDataDict.EDGE_INDEX_KEY], 1, edges),
