@@ -10,9 +10,10 @@ from ase import Atoms
 from ase.neighborlist import neighbor_list
 from numpy.typing import NDArray
 
-from small_models import small_model, structure
+from small_models import small_checkpoint, small_model, structure
 from spinff.data.references import reference
 from spinff.errors import SpinffError
+from spinff.export import make_header, random_inputs, scriptable
 from spinff.irreps import TIrreps
 from spinff.nn.bonds import features_of_monomials, monomials
 from spinff.nn.terms.exchange import cartesian_basis
@@ -130,3 +131,18 @@ def dm_vector(tensor: Array) -> Array:
     """D of s_i·J s_j = … + D·(s_i × s_j)."""
     a = (tensor - tensor.T) / 2
     return np.array([a[1, 2], a[2, 0], a[0, 1]])
+
+
+def test_triangles_may_be_given() -> None:
+    """As LAMMPS does; control: none at all are another answer."""
+    checkpoint = small_checkpoint(bond_r_max=3.5)
+    module, header = scriptable(checkpoint), make_header(checkpoint)
+    vectors, index, types, pairs, _, _ = random_inputs(header)
+    reach = module.network.topology.bond_reach
+    found = common_neighbours(index, vectors, types, pairs, reach)
+    given, itself, without = (
+        module.couplings(vectors, index, types, pairs, triangles)[1]
+        for triangles in ([*found], None, [pairs[:0]] * 3)
+    )
+    assert torch.equal(given, itself)
+    assert not torch.allclose(given, without)

@@ -301,7 +301,7 @@ def deploy(
         output: file to write; replaced only after the comparison.
         dtype: ``float32`` or ``float64`` network; None keeps the trained one.
         file_format: ``torchscript`` runs anywhere; ``aoti``, compiled by AOTInductor
-            for this processor and this torch, is about twice as fast.
+            for this processor and this torch, is more than twice as fast.
 
     Returns:
         ``output``.
