@@ -159,7 +159,7 @@ def test_a_split_function_gives_the_function_and_its_derivative() -> None:
 
 
 def of_components(x: torch.Tensor, y: torch.Tensor, index: torch.Tensor) -> list[Any]:
-    """Every operator that is restated, of edges (E, 3) and (E, 4)."""
+    """Operators that are restated, of edges (E, 3) and (E, 4)."""
     weights = torch.linspace(-1, 1, 12, dtype=x.dtype).view(3, 4)
     z = torch.cat([x @ weights, y.sin()], dim=-1)
     rows = torch.index_select(z, 0, index) * y[index].sum(-1, keepdim=True)

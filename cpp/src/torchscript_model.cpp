@@ -204,7 +204,7 @@ class TorchScriptModel final : public Model {
     }
 
     /// How far triangles reach in a model that takes them from its caller: it would find them
-    /// itself, in ten times the time.
+    /// itself, with some sixty operators.
     void read_bond_reach() {
         const auto &geometry = module.get_method("geometry").function().getSchema();
         takes_triangles = geometry.arguments().size() > 5; // itself and four: an earlier spinff
