@@ -60,7 +60,7 @@ def test_common_neighbours_are_those_a_search_over_all_pairs_of_edges_finds(
 
 def test_monomials_become_products_of_the_two_directions() -> None:
     u, v = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0)).double()
-    features = monomials(u, v) @ features_of_monomials()
+    features = monomials(u.T, v.T).T @ features_of_monomials()
     torch.testing.assert_close(features[:, :3], torch.linalg.cross(u, v))
     basis = cartesian_basis(TIrreps("1x2ee")).view(5, 3, 3)
     for start, (a, b) in zip((3, 8, 13), ((u, u), (v, v), (u, v)), strict=True):
@@ -80,9 +80,17 @@ def test_no_pairs_have_no_common_neighbours() -> None:
     assert len(legs) == len(pair) == len(leg) == 0
 
 
-def test_atoms_out_of_reach_of_a_bond_do_not_count() -> None:
-    """Couplings are smooth where the reach ends, far within the cutoffs."""
-    model = small_model(r_max=6.0, bond_r_max=3.0)
+@pytest.mark.parametrize(
+    "ends",
+    [
+        {"bond_r_max": 3.0},
+        {"per_edge_type_cutoff": {"Ni": {"O": 3.0}, "O": {"Ni": 3.0}}},
+    ],
+    ids=["reach", "cutoff"],
+)
+def test_atoms_out_of_reach_of_a_bond_do_not_count(ends: dict[str, object]) -> None:
+    """Couplings are smooth where the reach ends, and where edges to k end within it."""
+    model = small_model(r_max=6.0, **ends)
     crystal = Atoms("Ni2O", [[0, 0, 0], [2.5, 0, 0], [0.5, 1.5, 0]], cell=[30] * 3)
     crystal.pbc = True
 

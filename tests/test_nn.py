@@ -202,3 +202,8 @@ def test_the_hidden_layer_of_pairs_keeps_the_size_of_its_input() -> None:
     x = torch.randn(200_000, generator=torch.Generator().manual_seed(0)).double()
     size = (SILU_GAIN * torch.nn.functional.silu(x)).square().mean()
     assert float(size) == pytest.approx(1.0, abs=5e-3)
+
+
+def test_a_baseline_of_types_that_are_not_there_is_a_sentence() -> None:
+    with pytest.raises(SpinffError, match=r"Ni-O: no such pair.*expected two of Ni,"):
+        LinearBaseline(["Ni", "Co"], {"Ni-O": [0.1]}, 4)

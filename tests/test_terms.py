@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+from ase import Atoms
 from nequip.data import AtomicDataDict
 from nequip.utils.dtype import torch_default_dtype
 
@@ -20,6 +21,7 @@ from spinff.nn.terms import (
     LongitudinalEnergy,
     RingEnergy,
 )
+from spinff.testing import model_couplings
 
 ATOMS, EDGES = 4, 12
 
@@ -239,3 +241,29 @@ def test_predicted_lengths_are_positive_and_depend_on_the_other_spins() -> None:
     moments[0] = -moments[0]
     atoms.set_initial_magnetic_moments(moments)
     assert np.abs(results(model, atoms)["moment_lengths"] - before).max() > 1e-6
+
+
+def test_each_pair_of_magnetic_types_has_its_baseline() -> None:
+    """Magnetic types in another order than all types, and one that is not magnetic."""
+    triangle = Atoms("NiOH", [[0, 0, 0], [2.5, 0, 0], [1.25, 2.5 * 0.75**0.5, 0]])
+    triangle.set_cell([30] * 3)
+    triangle.pbc = True
+    model = small_model(
+        type_names=["C", "H", "Ni", "O"],
+        magnetic_types=["O", "Ni", "H"],
+        moments={"Ni": 1.0, "O": 1.0, "H": 1.0},
+        exchange_baseline={"Ni-O": [0.01], "H-Ni": [0.03]},
+        exchange_scale=0.0,
+        spin_orbit_coupling=False,
+        terms=["exchange"],
+        biquadratic_baseline=None,
+        longitudinal_baseline=None,
+        lattice_baseline=None,
+        magnetic_force_scale=None,
+        per_type_energy_shifts=0.0,
+    )
+    exchange = model_couplings(model, triangle).exchange
+    j = {tuple(sorted(pair[:2])): tensor[0, 0] for pair, tensor in exchange.items()}
+    assert abs(j[0, 1]) > 1e-4
+    assert j[0, 2] == pytest.approx(3 * j[0, 1])
+    assert j[1, 2] == 0.0

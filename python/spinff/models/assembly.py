@@ -248,6 +248,7 @@ def assemble(
     if hamiltonian.has_pair_terms:
         modules["pair_inputs"] = PairInputs(
             type_names=list(hamiltonian.type_names),
+            magnetic_types=list(hamiltonian.magnetic_types),
             width=geometry.mlp["hidden_layers_width"],
             irreps_in=_last(modules).irreps_out,
         )
@@ -406,7 +407,7 @@ def _head(
 ) -> GraphModuleMixin:
     """The head that makes the couplings of one explicit term."""
     of_pairs: dict[str, Any] = {
-        "type_names": list(h.type_names),
+        "magnetic_types": list(h.magnetic_types),
         "irreps_in": irreps_in,
     }
     of_sites: dict[str, Any] = {

@@ -16,7 +16,6 @@ from nequip.data import AtomicDataDict
 from nequip.model import model_builder
 from nequip.nn import ForceStressOutput, GraphModuleMixin, ScalarMLP
 from nequip.nn.embedding import EdgeLengthNormalizer
-from nequip.nn.embedding.utils import cutoff_partialdict_to_tensor
 
 from spinff.errors import SpinffError
 from spinff.irreps import TIrrep, TIrreps
@@ -210,19 +209,17 @@ def _tensor_irreps(l_max: int, parity: bool) -> TIrreps:
     )
 
 
-def _bond_reach(
-    cutoffs: torch.Tensor, r_max: float, bond_r_max: float | None
-) -> torch.Tensor:
-    """(types, types) Å."""
+def _bond_reach(r_max: float, bond_r_max: float | None) -> float:
+    """Å."""
     if bond_r_max is None:
-        return cutoffs
+        return r_max
     if not 0 < bond_r_max <= r_max:
         raise SpinffError(
             f"SpinAllegro: 'bond_r_max' is out of range, got {bond_r_max}, expected a "
             f"distance above 0 and up to r_max = {r_max}; the distance from a magnetic "
             "atom to its ligands and half of that again is a good one"
         )
-    return cutoffs.clamp_max(bond_r_max)
+    return bond_r_max
 
 
 def _allegro(
@@ -243,10 +240,7 @@ def _allegro(
 ) -> Geometry:
     """Embeddings and Allegro layers, over geometry and species only."""
     type_names = list(hamiltonian.type_names)
-    cutoffs = cutoff_partialdict_to_tensor(
-        per_edge_type_cutoff or {}, type_names, r_max
-    )
-    reach = _bond_reach(cutoffs.view(len(type_names), -1), r_max, bond_r_max)
+    reach = _bond_reach(r_max, bond_r_max)
     edge_norm = EdgeLengthNormalizer(
         r_max=r_max,
         type_names=type_names,
@@ -255,7 +249,7 @@ def _allegro(
     )
     topology = hamiltonian.topology(
         {"edges", "triangles"} if hamiltonian.reads_pairs else {"edges"},
-        reach,
+        torch.full((len(type_names), len(type_names)), reach),
         edge_norm.irreps_out,
     )
     basis = RadialBasis(

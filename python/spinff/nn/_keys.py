@@ -18,13 +18,13 @@ PAIR_BASIS_KEY: Final[str] = "pair_basis"
 PAIR_TYPE_KEY: Final[str] = "pair_type"
 # (M, channels × dim) tensors of the magnetic edges, channel-major
 PAIR_TENSORS_KEY: Final[str] = "pair_tensors"
-# (M, 9) c(r) r̂ r̂ of the magnetic edges, c the cutoff polynomial
+# (9, M) c(r) r̂ r̂ of the magnetic edges, c their first radial function
 PAIR_OUTER_KEY: Final[str] = "pair_outer"
 # (M, 9) D and Γ of the magnetic edges, before their scale
 RELATIVISTIC_KEY: Final[str] = "relativistic_exchange"
-# (T, channels) weights of the triangles i, j, k of magnetic edges i→j
+# (channels, T) weights of the triangles i, j, k of magnetic edges i→j
 TRIANGLE_WEIGHTS_KEY: Final[str] = "triangle_weights"
-# (T, 6) r̂_ik and r̂_jk
+# (6, T) r̂_ik and r̂_jk
 TRIANGLE_SIDES_KEY: Final[str] = "triangle_sides"
 # (M, features) scalars of the TENN's magnetic edges, for heads that read them
 TENN_SCALARS_KEY: Final[str] = "tenn_scalars"

@@ -17,46 +17,36 @@ import torch
 from e3nn.o3 import Irreps
 from e3nn.util.jit import compile_mode
 from nequip.data import AtomicDataDict
-from nequip.nn import GraphModuleMixin, ScalarMLPFunction
+from nequip.nn import GraphModuleMixin, ScalarMLPFunction, scatter
 
 from spinff import fields
 from spinff.irreps import TIrreps
 from spinff.nn import _keys
-from spinff.nn.contraction import (
-    as_list,
-    as_table,
-    at,
-    for_entries,
-    in_slots,
-    sum_of_rows,
-)
+from spinff.nn.contraction import in_slots
 from spinff.nn.terms.exchange import cartesian_basis
+from spinff.nn.terms.pairs import PairReadout
 
-NUM_POLYNOMIALS = 4
-"""Functions of the distance between the far end of a bond and an atom beside it."""
+POWERS_TO_CHEBYSHEV = (
+    (1.0, 0.0, 0.0, 0.0),
+    (-1.0, 2.0, 0.0, 0.0),
+    (1.0, -8.0, 8.0, 0.0),
+    (-1.0, 18.0, -48.0, 32.0),
+)
+"""Coefficients of 1, x, x², x³ in T_0 … T_3 of 2x − 1, one polynomial a row."""
 
 
-def envelope(x: torch.Tensor) -> torch.Tensor:
+def envelope(cube: torch.Tensor) -> torch.Tensor:
     """(1 − x³)³ for x < 1, else 0: twice differentiable, and of order 1 well inside."""
-    y = (1.0 - x * x * x).clamp_min(0.0)
-    return y * y * y
-
-
-def polynomials(x: torch.Tensor) -> torch.Tensor:
-    """Chebyshev's T_0 … T_3 of 2x − 1 times the envelope; x (…, 1) -> (…, 4)."""
-    t = 2.0 * x - 1.0
-    square = 2.0 * t * t
-    functions = [torch.ones_like(t), t, square - 1.0, t * (2.0 * square - 3.0)]
-    return envelope(x) * torch.cat(functions, dim=-1)
+    return torch.relu(1.0 - cube).pow(3)
 
 
 def monomials(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-    """u_a v_b row-major, u_a u_b and v_a v_b with a ≤ b; u, v (…, 3) -> (…, 21)."""
+    """u_a v_b row-major, u_a u_b and v_a v_b with a ≤ b; u, v (3, …) -> (21, …)."""
     parts = [_outer(u, v)]
     for w in [u, v]:
-        x, y, z = w.split(1, dim=-1)
-        parts += [x * w, y * w.narrow(-1, 1, 2), z * z]
-    return torch.cat(parts, dim=-1)
+        x, y, z = w.split(1)
+        parts += [x * w, y * w[1:], z * z]
+    return torch.cat(parts)
 
 
 def features_of_monomials() -> torch.Tensor:
@@ -79,28 +69,28 @@ def features_of_monomials() -> torch.Tensor:
 class BondEnvironment(GraphModuleMixin, torch.nn.Module):
     """Scalars of magnetic edges i→j that know the atoms k around both ends.
 
-        w_k = c(r_ij) a_k b_k                    for each channel
-        scalars = edge latent, Σ_k w_k, Σ_k w_k û·v̂
+        w_k = c(r_ij) a_k b_k        for each channel
+        scalars = edge latent, Σ_k w_k
 
-    with û = r̂_ik, v̂ = r̂_jk; c the first radial function of the edge; a linear in the
-    edge latent of i→k, times (1 − x³)³, x = r_ik² over the square of the reach; b the
-    same times a polynomial, of x = r_jk² over the square of the reach. Swapping i and j
-    gives other features; the energy of a pair is the mean.
+    c is the first radial function of the edge; a linear in the edge latent of i→k,
+    times e(r_ik²/reach²); b a polynomial of r_jk²/reach², times e of the same; and
+    e(x) = (1 − x³)³. With r_ij, r_ik and r_jk the angles are given too. Swapping i and
+    j gives other features; the energy of a pair is the mean.
 
     Args:
-        reach: (types, types) Å, of i and k as of j and k; no longer than the cutoffs.
+        reach: Å, of i and k as of j and k; edges i→k may end before.
         channels: of the weights.
         directions: whether D, Γ or tensors are to be made, which read those.
         avg_num_neighbors: normalises the sums.
         irreps_in: of the module before.
     """
 
-    inverse_square: torch.Tensor
+    chebyshev: torch.Tensor
 
     def __init__(
         self,
         *,
-        reach: torch.Tensor,
+        reach: float,
         channels: int,
         directions: bool,
         avg_num_neighbors: float,
@@ -118,7 +108,7 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         )
         num_scalars = self.irreps_in[_keys.EDGE_LATENT_KEY].num_irreps
         self.irreps_out[_keys.PAIR_SCALARS_KEY] = Irreps(
-            [(num_scalars + 2 * channels, (0, 1))]
+            [(num_scalars + channels, (0, 1))]
         )
         self.irreps_out[_keys.PAIR_BASIS_KEY] = self.irreps_in[_keys.EDGE_BASIS_KEY]
         self.directions = directions
@@ -130,74 +120,60 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
             ]
             self.irreps_out.update(dict.fromkeys(added))
         self._dtype = torch.get_default_dtype()
-        self._norm = float(avg_num_neighbors) ** -0.5
-        self.num_types = reach.size(0)
-        self.register_buffer("inverse_square", reach.to(torch.float64).pow(-2).view(-1))
+        self._inverse_square = float(reach) ** -2
+        self._channels = channels
         self.of_leg = ScalarMLPFunction(num_scalars, channels)
-        self.of_distance = ScalarMLPFunction(NUM_POLYNOMIALS, channels)
+        chebyshev = torch.tensor(POWERS_TO_CHEBYSHEV, dtype=self._dtype)
+        # with what normalises the functions and the sums
+        norm = (len(chebyshev) * avg_num_neighbors) ** -0.5
+        self.register_buffer("chebyshev", norm * chebyshev)
+        self.of_distance = torch.nn.Parameter(torch.randn(channels, len(chebyshev)))
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add PAIR_SCALARS (M, width) and PAIR_BASIS (M, functions).
 
-        With directions also PAIR_OUTER, TRIANGLE_WEIGHTS and TRIANGLE_SIDES, those of
-        triangles as ``as_table``.
+        With directions also PAIR_OUTER, TRIANGLE_WEIGHTS and TRIANGLE_SIDES.
         """
         edges = data[fields.MAGNETIC_EDGES_KEY]
-        centre, end = data[AtomicDataDict.EDGE_INDEX_KEY].unbind(0)
-        types = data[AtomicDataDict.ATOM_TYPE_KEY].view(-1)
         pair = data[_keys.TRIANGLE_BOND_KEY]
         leg = data[_keys.TRIANGLE_LEG_KEY]
         slot = data[_keys.TRIANGLE_SLOT_KEY]
         table = data[_keys.TRIANGLE_TABLE_KEY]
 
         # === bonds i→j and legs i→k: few of all edges ===
-        num_bonds = edges.size(0)
         rows = torch.cat([edges, data[_keys.LEG_EDGES_KEY]])
-        num_legs = rows.size(0) - num_bonds
+        sizes = [edges.size(0), rows.size(0) - edges.size(0)]
         vectors = torch.index_select(data[AtomicDataDict.EDGE_VECTORS_KEY], 0, rows)
-        bonds, legs = vectors.split([num_bonds, num_legs])
+        bonds, legs = vectors.to(self._dtype).t().contiguous().split(sizes, dim=1)
         latent = torch.index_select(data[_keys.EDGE_LATENT_KEY], 0, rows)
-        of_bond, of_leg = latent.split([num_bonds, num_legs])
-        # by the types of two atoms, of which the second is the end of an edge
-        of_centre = self.num_types * torch.index_select(types, 0, centre[rows])
-        of_end = torch.index_select(types, 0, end[rows])
-        kind = (of_centre + of_end)[num_bonds:]
-        squares = legs.square().sum(-1, keepdim=True)  # r_ik²
-        x = squares * torch.index_select(self.inverse_square, 0, kind).unsqueeze(-1)
-        of_leg = (self._norm * envelope(x)).to(self._dtype) * self.of_leg(of_leg)
-        data[_keys.PAIR_BASIS_KEY] = torch.index_select(
-            data[_keys.EDGE_BASIS_KEY], 0, edges
-        )
-        of_distance = data[_keys.PAIR_BASIS_KEY].narrow(-1, 0, 1).to(self._dtype)
+        of_bond, of_leg = latent.split(sizes)
+        x = self._inverse_square * legs.square().sum(0, keepdim=True)
+        of_leg = envelope(x.pow(3)) * self.of_leg(of_leg).t()
+        basis = torch.index_select(data[_keys.EDGE_BASIS_KEY], 0, edges)
+        data[_keys.PAIR_BASIS_KEY] = basis
+        decay = basis.narrow(1, 0, 1).to(self._dtype).t()
 
-        # === the two sides of each triangle i, j, k ===
-        first = at(legs, leg, slot, table)  # r_ik (T, 3)
-        second = (first - for_entries(bonds, pair, slot)).to(self._dtype)  # r_jk
-        first = first.to(self._dtype)
-        kind = for_entries(self.num_types * of_end[:num_bonds], pair, slot)
-        kind = kind + at(of_end[num_bonds:], leg, slot, table)
-        inverse_square = self.inverse_square[kind].to(self._dtype).unsqueeze(-1)
-        across = second.square().sum(-1, keepdim=True)  # r_jk²
-        along = at(squares.to(self._dtype), leg, slot, table)
-        radial = polynomials(across * inverse_square)
-        radial = as_table(self.of_distance(as_list(radial, slot)), slot, table)
-        weights = (
-            at(of_leg, leg, slot, table) * radial * for_entries(of_distance, pair, slot)
-        )
-        cosine = (first * second).sum(-1, keepdim=True) * torch.rsqrt(along * across)
+        # === triangles i, j, k ===
+        of_bonds = _of_bonds(torch.cat([bonds, decay]), pair, slot)
+        of_legs = _of_legs(torch.cat([legs, of_leg]), leg, slot, table)
+        ij, decay_of_bond = of_bonds.split([3, 1])
+        ik, of_leg = of_legs.split([3, self._channels])
+        jk = ik - ij  # from j to k
+        x = self._inverse_square * jk.square().sum(0, keepdim=True)
+        cube = x.pow(3)
+        powers = torch.cat([torch.ones_like(x), x, x.square(), cube])
+        powers = (decay_of_bond * envelope(cube)) * powers
+        of_distance = torch.mm(self.of_distance, self.chebyshev)
+        weights = of_leg * _linear(of_distance, powers)
 
         # === sums over k ===
-        sums = torch.cat([weights, weights * cosine], dim=-1)
-        sums = sum_of_rows(sums, pair, slot, table)
-        data[_keys.PAIR_SCALARS_KEY] = torch.cat([of_bond, sums], dim=1)
+        sums = _sums_over_k(weights, pair, slot, table)
+        data[_keys.PAIR_SCALARS_KEY] = torch.cat([of_bond, sums.t()], dim=1)
         if self.directions:
-            lengths = torch.linalg.vector_norm(bonds, dim=-1, keepdim=True)
-            axis = (bonds / lengths).to(self._dtype)
-            data[_keys.PAIR_OUTER_KEY] = _outer(of_distance * axis, axis)
+            axis = _unit(bonds)
+            data[_keys.PAIR_OUTER_KEY] = _outer(decay * axis, axis)
             data[_keys.TRIANGLE_WEIGHTS_KEY] = weights
-            data[_keys.TRIANGLE_SIDES_KEY] = torch.cat(
-                [first * torch.rsqrt(along), second * torch.rsqrt(across)], dim=-1
-            )
+            data[_keys.TRIANGLE_SIDES_KEY] = torch.cat([_unit(ik), _unit(jk)])
         return data
 
 
@@ -217,6 +193,8 @@ class BondExchange(GraphModuleMixin, torch.nn.Module):
         irreps_in: of the module before.
     """
 
+    traceless: torch.Tensor
+
     def __init__(self, *, channels: int, irreps_in: dict[str, Irreps]) -> None:
         """Build; D and Γ start small."""
         super().__init__()
@@ -226,36 +204,36 @@ class BondExchange(GraphModuleMixin, torch.nn.Module):
             irreps_out={_keys.RELATIVISTIC_KEY: None},
         )
         hidden = self.irreps_in[_keys.PAIR_HIDDEN_KEY].num_irreps
-        self._norm = channels**-0.5
-        self.factors = ScalarMLPFunction(hidden, 2 * channels)
+        self.norm = channels**-0.5
+        self.factors = PairReadout(hidden, 2 * channels, self.norm)
         # beside the network's: the weights of triangles vanish at the cutoff, and a
         # product of two small numbers would take thousands of steps to train
         self.tensor_weights = torch.nn.Parameter(torch.zeros(2 * channels))
         # of û û, v̂ v̂, û v̂ and r̂ r̂
-        self.kinds = torch.nn.Parameter(torch.randn(channels, 4))
+        self.kinds = torch.nn.Parameter(torch.randn(4, channels))
+        identity = torch.eye(3).view(9, 1)
+        self.register_buffer("traceless", torch.eye(9) - identity * identity.T / 3.0)
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add RELATIVISTIC (M, 9)."""
         pair = data[_keys.TRIANGLE_BOND_KEY]
         slot = data[_keys.TRIANGLE_SLOT_KEY]
         table = data[_keys.TRIANGLE_TABLE_KEY]
-        weights = data[_keys.TRIANGLE_WEIGHTS_KEY]  # (T, channels)
-        u, v = data[_keys.TRIANGLE_SIDES_KEY].chunk(2, dim=-1)
-        factors = self.factors(data[_keys.PAIR_HIDDEN_KEY]) + self.tensor_weights
-        factors = self._norm * factors
-        of_d, of_gamma = for_entries(factors, pair, slot).chunk(2, dim=-1)
-        alpha = (of_d * weights).sum(-1, keepdim=True)
-        betas = torch.matmul(of_gamma * weights, self.kinds[:, :3])
-        uu, vv, uv = betas.split(1, dim=-1)
+        weights = data[_keys.TRIANGLE_WEIGHTS_KEY]
+        u, v = data[_keys.TRIANGLE_SIDES_KEY].chunk(2)
+        factors = self.factors(data[_keys.PAIR_HIDDEN_KEY])
+        factors = (factors + self.norm * self.tensor_weights).t().contiguous()
+        of_d, of_gamma = _of_bonds(factors, pair, slot).chunk(2)
+        alpha = (of_d * weights).sum(0, keepdim=True)
+        betas = _linear(self.kinds[:3], of_gamma * weights)
+        uu, vv, uv = betas.split(1)
         # α (û v̂ − v̂ û) + β''' (û v̂ + v̂ û) / 2 and the rest, as û p + v̂ q
         p = uu * u + (0.5 * uv + alpha) * v
         q = vv * v + (0.5 * uv - alpha) * u
-        matrices = sum_of_rows(_outer(u, p) + _outer(v, q), pair, slot, table)
-        own = torch.mm(factors.chunk(2, dim=1)[1], self.kinds[:, 3:])  # (M, 1)
+        matrices = _sums_over_k(_outer(u, p) + _outer(v, q), pair, slot, table)
+        own = torch.mm(self.kinds[3:], factors.chunk(2)[1])  # (1, M)
         matrices = matrices + own * data[_keys.PAIR_OUTER_KEY]
-        identity = torch.eye(3, dtype=matrices.dtype, device=matrices.device).view(1, 9)
-        trace = (matrices * identity).sum(1, keepdim=True)
-        data[_keys.RELATIVISTIC_KEY] = matrices - trace / 3.0 * identity
+        data[_keys.RELATIVISTIC_KEY] = torch.mm(self.traceless, matrices).t()
         return data
 
 
@@ -300,13 +278,13 @@ class BondTensors(GraphModuleMixin, torch.nn.Module):
         slot = data[_keys.TRIANGLE_SLOT_KEY]
         table = data[_keys.TRIANGLE_TABLE_KEY]
         weights = data[_keys.TRIANGLE_WEIGHTS_KEY]
-        u, v = data[_keys.TRIANGLE_SIDES_KEY].chunk(2, dim=-1)
+        u, v = data[_keys.TRIANGLE_SIDES_KEY].chunk(2)
         sums = torch.bmm(
-            in_slots(weights, slot, table).permute(1, 2, 0),
-            in_slots(monomials(u, v), slot, table).transpose(0, 1),
+            _by_bond(weights, slot, table),
+            _by_bond(monomials(u, v), slot, table).transpose(1, 2),
         )  # (M, channels, monomials): one small matrix product for each edge
         sums = torch.matmul(sums, self.to_features)
-        own = torch.mm(data[_keys.PAIR_OUTER_KEY], self.to_irreps).unsqueeze(1)
+        own = torch.mm(data[_keys.PAIR_OUTER_KEY].t(), self.to_irreps).unsqueeze(1)
         two = (
             self.weights[0] * own
             + self.weights[1] * sums[:, :, 3:8]
@@ -318,6 +296,60 @@ class BondTensors(GraphModuleMixin, torch.nn.Module):
         return data
 
 
+# === what belongs to triangles ===
+# Components come first: (components, T), or (components, width, M) for a compiled
+# network, which gets the triangles as a table (``spinff.nn.contraction``). Numbers side
+# by side in memory are then of different triangles, of which there are many.
+
+
+def _of_bonds(
+    values: torch.Tensor, pair: torch.Tensor, slot: torch.Tensor
+) -> torch.Tensor:
+    """(components, M) for the triangles of each bond, in a table to broadcast."""
+    if slot.size(0) > 0:
+        return torch.index_select(values, 1, pair)
+    return values.unsqueeze(1)
+
+
+def _of_legs(
+    values: torch.Tensor, leg: torch.Tensor, slot: torch.Tensor, table: torch.Tensor
+) -> torch.Tensor:
+    """(components, L) for the triangles of each leg."""
+    if slot.size(0) > 0:
+        return torch.index_select(values, 1, leg)
+    return values[:, leg.view(table.shape)]
+
+
+def _sums_over_k(
+    entries: torch.Tensor, pair: torch.Tensor, slot: torch.Tensor, table: torch.Tensor
+) -> torch.Tensor:
+    """Sums (components, M) over the triangles of each bond."""
+    if slot.size(0) > 0:
+        return scatter(entries, pair, dim=1, dim_size=table.size(1))
+    return entries.sum(1)
+
+
+def _by_bond(
+    entries: torch.Tensor, slot: torch.Tensor, table: torch.Tensor
+) -> torch.Tensor:
+    """(M, components, width), zero where a bond has fewer triangles."""
+    if slot.size(0) > 0:
+        return in_slots(entries.t(), slot, table).permute(1, 2, 0)
+    return entries.permute(2, 0, 1)
+
+
+def _linear(matrix: torch.Tensor, entries: torch.Tensor) -> torch.Tensor:
+    """(results, components) times (components, …)."""
+    if entries.ndim == 2:
+        return torch.mm(matrix, entries)
+    return torch.mm(matrix, entries.flatten(1)).unflatten(1, entries.shape[1:])
+
+
 def _outer(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """a_x b_y row-major; (…, 3), (…, 3) -> (…, 9)."""
-    return (a.unsqueeze(-1) * b.unsqueeze(-2)).flatten(-2)
+    """a_x b_y row-major; (3, …), (3, …) -> (9, …)."""
+    return (a.unsqueeze(1) * b.unsqueeze(0)).flatten(0, 1)
+
+
+def _unit(vectors: torch.Tensor) -> torch.Tensor:
+    """Directions of (3, …)."""
+    return vectors * torch.rsqrt(vectors.square().sum(0, keepdim=True))

@@ -54,24 +54,6 @@ def sum_of_rows(
     return entries.sum(0)
 
 
-def for_entries(
-    values: torch.Tensor, row: torch.Tensor, slot: torch.Tensor
-) -> torch.Tensor:
-    """Values (rows, …) for the entries of each row, as ``as_table`` or to broadcast."""
-    if slot.size(0) > 0:
-        return torch.index_select(values, 0, row)
-    return values.unsqueeze(0)
-
-
-def at(
-    values: torch.Tensor, index: torch.Tensor, slot: torch.Tensor, table: torch.Tensor
-) -> torch.Tensor:
-    """Values (R, …) at an index (E,) of entries, as ``as_table``."""
-    if slot.size(0) > 0:
-        return torch.index_select(values, 0, index)
-    return values[index.view(table.shape)]
-
-
 @compile_mode("script")
 class EnvironmentContraction(torch.nn.Module):
     """Weighted Clebsch–Gordan product x1[e] ⊗ x2[centre(e)], channel by channel.

@@ -20,6 +20,7 @@ from spinff.irreps import TIrreps
 from spinff.irreps.layers import Linear, TensorProduct
 from spinff.nn import _keys
 from spinff.nn.terms.exchange import cartesian_basis
+from spinff.nn.terms.pairs import PairReadout
 
 
 @compile_mode("script")
@@ -261,7 +262,7 @@ class ExchangeFromTensors(GraphModuleMixin, torch.nn.Module):
         self.channels = channels
         hidden = self.irreps_in[_keys.PAIR_HIDDEN_KEY].num_irreps
         self._num_tensors = len(tensor_irreps)
-        self.factors = ScalarMLPFunction(hidden, self._num_tensors * channels)
+        self.factors = PairReadout(hidden, self._num_tensors * channels, 1.0)
         # beside the network's: the tensors vanish at the cutoff, and a product of two
         # small numbers would take thousands of steps to train
         self.tensor_weights = torch.nn.Parameter(

@@ -18,7 +18,7 @@ class LinearBaseline(torch.nn.Module):
     baseline at a neighbour's distance by as much as itself.
 
     Args:
-        type_names: all types of the model.
+        type_names: of the atoms at the ends of the edges.
         baseline: (type pair, e.g. ``"Ni-Ni"``) -> coefficients of B_n in eV; other
             pairs, or all where there is no baseline, get zero.
         num_functions: of the model's radial basis; coefficients of further ones are
@@ -36,7 +36,7 @@ class LinearBaseline(torch.nn.Module):
         """Build the table (types², num_functions).
 
         Raises:
-            SpinffError: for more coefficients than functions.
+            SpinffError: for more coefficients than functions, and for other types.
         """
         super().__init__()
         table = _baseline_table(type_names, baseline or {}, num_functions)
@@ -44,6 +44,8 @@ class LinearBaseline(torch.nn.Module):
 
     def forward(self, basis: torch.Tensor, pair_type: torch.Tensor) -> torch.Tensor:
         """Of edges with radial functions (M, n) and these types (M,): (M, 1) eV."""
+        if self.table.size(0) == 1:
+            return torch.mm(basis, self.table.t())
         coefficients = torch.index_select(self.table, 0, pair_type)
         return (basis * coefficients).sum(1, keepdim=True)
 
@@ -70,7 +72,14 @@ def _baseline_table(
                 f"expected num_bessels = {num_functions}; give SpinStatistics and the "
                 "model the same num_bessels"
             )
-        a, b = (type_names.index(name) for name in pair.split("-"))
+        names = pair.split("-")
+        if len(names) != 2 or not {*names} <= {*type_names}:
+            raise SpinffError(
+                f"baseline of {pair}: no such pair, got {pair}, expected two of "
+                f"{', '.join(type_names)}, as in {type_names[0]}-{type_names[0]}; "
+                "correct the baseline"
+            )
+        a, b = (type_names.index(name) for name in names)
         values_of_pair = torch.tensor(values, dtype=torch.float64)
         table[a, b, : len(values)] = table[b, a, : len(values)] = values_of_pair
     return table.view(len(type_names) ** 2, num_functions)

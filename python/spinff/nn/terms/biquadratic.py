@@ -6,12 +6,12 @@ import torch
 from e3nn.o3 import Irreps
 from e3nn.util.jit import compile_mode
 from nequip.data import AtomicDataDict
-from nequip.nn import GraphModuleMixin, ScalarMLPFunction, scatter
+from nequip.nn import GraphModuleMixin, scatter
 
 from spinff import fields
 from spinff.nn import _keys
 from spinff.nn.terms.baseline import LinearBaseline
-from spinff.nn.terms.pairs import pair_spins
+from spinff.nn.terms.pairs import PairReadout, pair_spins
 
 
 @compile_mode("script")
@@ -19,7 +19,7 @@ class BiquadraticHead(GraphModuleMixin, torch.nn.Module):
     """K̃ of every magnetic edge: a linear K(r) plus the network.
 
     Args:
-        type_names: all types of the model.
+        magnetic_types: of the model.
         baseline: (type pair) -> coefficients of K(r) in eV.
         scale: eV; size of the network's part at the start.
         irreps_in: of the module before.
@@ -28,29 +28,28 @@ class BiquadraticHead(GraphModuleMixin, torch.nn.Module):
     def __init__(
         self,
         *,
-        type_names: list[str],
+        magnetic_types: list[str],
         baseline: dict[str, list[float]] | None,
         scale: float,
         irreps_in: dict[str, Irreps],
     ) -> None:
         """Build the head."""
         super().__init__()
-        self.scale = float(scale)
         self._init_irreps(
             irreps_in=irreps_in,
             required_irreps_in=[_keys.PAIR_HIDDEN_KEY, _keys.PAIR_BASIS_KEY],
             irreps_out={fields.BIQUADRATIC_KEY: None},
         )
         self.baseline = LinearBaseline(
-            type_names, baseline, self.irreps_in[_keys.PAIR_BASIS_KEY].num_irreps
+            magnetic_types, baseline, self.irreps_in[_keys.PAIR_BASIS_KEY].num_irreps
         )
         hidden = self.irreps_in[_keys.PAIR_HIDDEN_KEY].num_irreps
-        self.readout = ScalarMLPFunction(hidden, 1)
+        self.readout = PairReadout(hidden, 1, scale)
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add BIQUADRATIC (M, 1), eV, of MAGNETIC_EDGES (M,)."""
         linear = self.baseline(data[_keys.PAIR_BASIS_KEY], data[_keys.PAIR_TYPE_KEY])
-        network = self.scale * self.readout(data[_keys.PAIR_HIDDEN_KEY])
+        network = self.readout(data[_keys.PAIR_HIDDEN_KEY])
         data[fields.BIQUADRATIC_KEY] = linear + network.to(torch.float64)
         return data
 

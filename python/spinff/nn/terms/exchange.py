@@ -13,13 +13,13 @@ import torch
 from e3nn.o3 import Irreps, wigner_3j
 from e3nn.util.jit import compile_mode
 from nequip.data import AtomicDataDict
-from nequip.nn import GraphModuleMixin, ScalarMLPFunction, scatter
+from nequip.nn import GraphModuleMixin, scatter
 
 from spinff import fields
 from spinff.irreps import TIrrep, TIrreps
 from spinff.nn import _keys
 from spinff.nn.terms.baseline import LinearBaseline
-from spinff.nn.terms.pairs import pair_spins
+from spinff.nn.terms.pairs import PairReadout, pair_spins
 
 SPIN = TIrrep("1eo")
 
@@ -39,17 +39,19 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
     """J̃ of every magnetic edge: a linear J(r) plus the network, with D and Γ if given.
 
     Args:
-        type_names: all types of the model.
+        magnetic_types: of the model.
         baseline: (type pair, e.g. ``"Ni-Ni"``) -> coefficients of J(r) in eV.
         scale: eV; size of the network's part of J_iso at the start.
         relativistic_scale: eV; multiplies D and Γ.
         irreps_in: of the module before, with RELATIVISTIC for D and Γ.
     """
 
+    identity: torch.Tensor
+
     def __init__(
         self,
         *,
-        type_names: list[str],
+        magnetic_types: list[str],
         baseline: dict[str, list[float]] | None,
         scale: float,
         relativistic_scale: float,
@@ -57,7 +59,6 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
     ) -> None:
         """Build the head."""
         super().__init__()
-        self.scale = float(scale)
         self.relativistic_scale = float(relativistic_scale)
         self._init_irreps(
             irreps_in=irreps_in,
@@ -66,10 +67,11 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
         )
         self.relativistic = _keys.RELATIVISTIC_KEY in self.irreps_in
         self.baseline = LinearBaseline(
-            type_names, baseline, self.irreps_in[_keys.PAIR_BASIS_KEY].num_irreps
+            magnetic_types, baseline, self.irreps_in[_keys.PAIR_BASIS_KEY].num_irreps
         )
         hidden = self.irreps_in[_keys.PAIR_HIDDEN_KEY].num_irreps
-        self.isotropic = ScalarMLPFunction(hidden, 1)
+        self.isotropic = PairReadout(hidden, 1, scale)
+        self.register_buffer("identity", torch.eye(3, dtype=torch.float64))
 
     def extra_repr(self) -> str:
         """Irreps of J."""
@@ -78,10 +80,9 @@ class ExchangeHead(GraphModuleMixin, torch.nn.Module):
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add EXCHANGE (M, 3, 3), eV, of MAGNETIC_EDGES (M,)."""
         linear = self.baseline(data[_keys.PAIR_BASIS_KEY], data[_keys.PAIR_TYPE_KEY])
-        network = self.scale * self.isotropic(data[_keys.PAIR_HIDDEN_KEY])
+        network = self.isotropic(data[_keys.PAIR_HIDDEN_KEY])
         isotropic = linear + network.to(torch.float64)
-        identity = torch.eye(3, dtype=isotropic.dtype, device=isotropic.device)
-        exchange = isotropic.unsqueeze(-1) * identity  # (M, 3, 3)
+        exchange = isotropic.unsqueeze(-1) * self.identity  # (M, 3, 3)
         if self.relativistic:
             rest = self.relativistic_scale * data[_keys.RELATIVISTIC_KEY]
             exchange = exchange + rest.to(torch.float64).view(-1, 3, 3)

@@ -21,11 +21,11 @@ import torch
 from e3nn.o3 import Irreps
 from e3nn.util.jit import compile_mode
 from nequip.data import AtomicDataDict
-from nequip.nn import GraphModuleMixin, ScalarMLPFunction, scatter
+from nequip.nn import GraphModuleMixin, scatter
 
 from spinff import fields
 from spinff.nn import _keys
-from spinff.nn.terms.pairs import pair_spins
+from spinff.nn.terms.pairs import PairReadout, pair_spins
 
 
 @compile_mode("script")
@@ -47,18 +47,17 @@ class RingHead(GraphModuleMixin, torch.nn.Module):
     ) -> None:
         """Build the head."""
         super().__init__()
-        self._factor = float(scale) ** (1.0 / 3.0)
         self._init_irreps(
             irreps_in=irreps_in,
             required_irreps_in=[_keys.PAIR_HIDDEN_KEY],
             irreps_out={fields.RING_KEY: None},
         )
         hidden = self.irreps_in[_keys.PAIR_HIDDEN_KEY].num_irreps
-        self.readout = ScalarMLPFunction(hidden, 2 * channels)
+        self.readout = PairReadout(hidden, 2 * channels, scale ** (1.0 / 3.0))
 
     def forward(self, data: AtomicDataDict.Type) -> AtomicDataDict.Type:
         """Add RING (M, 2·channels), eV^(1/3): p of every channel, then q."""
-        ring = self._factor * self.readout(data[_keys.PAIR_HIDDEN_KEY])
+        ring = self.readout(data[_keys.PAIR_HIDDEN_KEY])
         data[fields.RING_KEY] = ring.to(torch.float64)
         return data
 
