@@ -95,6 +95,9 @@ def small_checkpoint(**changes: object) -> Checkpoint:
     for name, weights in model.named_parameters():
         if name.endswith(("tensor_weights", "readout_weights")):  # zero in a new model
             torch.nn.init.normal_(weights, generator=generator)
+        if name.endswith("relativistic.tensor_weights"):
+            with torch.no_grad():  # of D, which is small in a new model
+                weights[: len(weights) // 2] *= 30.0
     assert isinstance(model, GraphModel)
     return Checkpoint(
         model=model.eval(),
