@@ -25,7 +25,7 @@ from lammps_tools import run_lmp, write_data
 
 STEPS = 20
 """Force calls of each run."""
-ROUNDS = 5
+ROUNDS = 15
 """Times that the networks of one case alternate; a ratio is the median over them."""
 
 INPUT = """\

@@ -285,15 +285,18 @@ def _allegro(
     )
 
     def pair_features(irreps_in: dict[str, Irreps]) -> dict[str, GraphModuleMixin]:
+        directions = hamiltonian.tensor_irreps.dim > 0
+        num_scalars = (num_tensor_features + 1) // 2
         environment = BondEnvironment(
             reach=reach,
-            channels=num_tensor_features,
-            directions=hamiltonian.tensor_irreps.dim > 0,
+            # scalars alone need fewer than tensors to mix
+            channels=num_tensor_features if directions else num_scalars,
+            directions=directions,
             avg_num_neighbors=avg_num_neighbors,
             irreps_in=irreps_in,
         )
         modules: dict[str, GraphModuleMixin] = {"bond_environment": environment}
-        if "tenn" in hamiltonian.terms and hamiltonian.tensor_irreps.dim > 0:
+        if "tenn" in hamiltonian.terms and directions:
             modules["bond_tensors"] = BondTensors(
                 channels=num_tensor_features, irreps_in=environment.irreps_out
             )
