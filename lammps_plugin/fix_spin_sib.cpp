@@ -5,6 +5,7 @@
 #include "fix_spin_sib_zeeman.h"
 #include "pair_spin_compat.h"
 #include "spin_field_provider.h"
+#include "spin_pair_checks.h"
 
 #include "spinff/philox.hpp"
 #include "spinff/units.hpp"
@@ -904,19 +905,23 @@ void FixSpinSIB::stop_not_finite(int first) {
 }
 
 void FixSpinSIB::stop_at(const double *vector, int atom_index, const char *quantity) {
-    error->one(FLERR,
-               "fix spin/sib: bad {} of atom {} at step {}, got ({}, {}, {}), expected finite "
-               "numbers; check the structure, the potential and the time step",
-               quantity, atom->tag[atom_index], update->ntimestep, vector[0], vector[1], vector[2]);
+    spinff::stop_rank(
+        lmp,
+        fmt::format("fix spin/sib: bad {} of atom {} at step {}, got ({}, {}, {}), expected finite "
+                    "numbers; check the structure, the potential and the time step",
+                    quantity, atom->tag[atom_index], update->ntimestep, vector[0], vector[1],
+                    vector[2]));
 }
 
 void FixSpinSIB::check_length(int i) {
     if (!std::isfinite(atom->sp[i][3])) {
-        error->one(FLERR,
-                   "fix spin/sib: bad moment of atom {} at step {}, got {} muB, expected a finite "
-                   "number; check the time step, which may be long for longitudinal {}, and the "
-                   "potential",
-                   atom->tag[i], update->ntimestep, atom->sp[i][3], mobility);
+        spinff::stop_rank(
+            lmp,
+            fmt::format(
+                "fix spin/sib: bad moment of atom {} at step {}, got {} muB, expected a finite "
+                "number; check the time step, which may be long for longitudinal {}, and the "
+                "potential",
+                atom->tag[i], update->ntimestep, atom->sp[i][3], mobility));
     }
 }
 

@@ -307,10 +307,11 @@ void PairSpinAllegro::tally_virial() {
 }
 
 void PairSpinAllegro::compute_single_pair(int, double *) {
-    error->one(FLERR,
-               "{}: the field of one spin at a time was asked for, which a network cannot give "
-               "cheaply; use fix spin/sib",
-               who);
+    spinff::stop_rank(
+        lmp, fmt::format(
+                 "{}: the field of one spin at a time was asked for, which a network cannot give "
+                 "cheaply; use fix spin/sib",
+                 who));
 }
 
 // === several models ===

@@ -243,12 +243,13 @@ void PairSpinCouplings::check_bonds() const {
 
 void PairSpinCouplings::stop_off_bond(int i, int j, spinff::CouplingMatch match) const {
     const Vec3 r = bond_vector(atom->x[i], atom->x[j]);
-    error->one(FLERR,
-               "{}: atoms {} and {} do not fit the table at step {}, got a distance of {:.6g} "
-               "angstrom, {:.3g} angstrom off {}, expected at most the tolerance of {:.3g} "
-               "angstrom; correct the structure or the table, or raise the tolerance",
-               who, atom->tag[i], atom->tag[j], update->ntimestep, std::sqrt(spinff::dot(r, r)),
-               match.mismatch, table.describe(table.couplings[match.coupling]), table.tolerance);
+    spinff::stop_rank(
+        lmp, fmt::format(
+                 "{}: atoms {} and {} do not fit the table at step {}, got a distance of {:.6g} "
+                 "angstrom, {:.3g} angstrom off {}, expected at most the tolerance of {:.3g} "
+                 "angstrom; correct the structure or the table, or raise the tolerance",
+                 who, atom->tag[i], atom->tag[j], update->ntimestep, std::sqrt(spinff::dot(r, r)),
+                 match.mismatch, table.describe(table.couplings[match.coupling]), table.tolerance));
 }
 
 void PairSpinCouplings::warn_about_moments() const {
@@ -361,10 +362,12 @@ spinff::Rows<const double> PairSpinCouplings::directions() const {
 void PairSpinCouplings::check_spin(int i) const {
     const double *sp = atom->sp[i];
     if (!spinff::has_direction(sp) || !(sp[3] > 0.0)) {
-        error->one(FLERR,
-                   "{}: magnetic atom {} (type {}) has a bad spin at step {}, got direction "
-                   "({:.8g}, {:.8g}, {:.8g}) and moment {:.8g} muB, expected a unit vector and "
-                   "a moment above 0; set it in the data file or with set group ... spin/atom",
-                   who, atom->tag[i], atom->type[i], update->ntimestep, sp[0], sp[1], sp[2], sp[3]);
+        spinff::stop_rank(
+            lmp,
+            fmt::format(
+                "{}: magnetic atom {} (type {}) has a bad spin at step {}, got direction "
+                "({:.8g}, {:.8g}, {:.8g}) and moment {:.8g} muB, expected a unit vector and "
+                "a moment above 0; set it in the data file or with set group ... spin/atom",
+                who, atom->tag[i], atom->type[i], update->ntimestep, sp[0], sp[1], sp[2], sp[3]));
     }
 }

@@ -158,13 +158,14 @@ void SpinNetwork::check_spins() const {
         if ((unit && moment) || (input && sp[3] == 0.0)) {
             continue;
         }
-        error->one(FLERR,
-                   "{}: magnetic {} has a bad spin at step {}, got direction ({:.8g}, {:.8g}, "
-                   "{:.8g}) and moment {:.8g} muB, expected a unit vector{}{}; set it in the data "
-                   "file or with set group ... spin/atom",
-                   who, describe(i), update->ntimestep, sp[0], sp[1], sp[2], sp[3],
-                   fixed || input ? " and a moment above 0" : "",
-                   input ? ", or a moment of 0" : "");
+        spinff::stop_rank(
+            lmp,
+            fmt::format(
+                "{}: magnetic {} has a bad spin at step {}, got direction ({:.8g}, {:.8g}, "
+                "{:.8g}) and moment {:.8g} muB, expected a unit vector{}{}; set it in the data "
+                "file or with set group ... spin/atom",
+                who, describe(i), update->ntimestep, sp[0], sp[1], sp[2], sp[3],
+                fixed || input ? " and a moment above 0" : "", input ? ", or a moment of 0" : ""));
     }
 }
 
@@ -185,10 +186,11 @@ std::string SpinNetwork::describe(int i) const {
 }
 
 void SpinNetwork::stop_not_finite(const std::string &quantity, double value) const {
-    error->one(FLERR,
-               "{}: {} is not a finite number at step {}, got {}; the atoms are too close or far "
-               "from what the model was trained on: check the structure, units and time step",
-               who, quantity, update->ntimestep, value);
+    spinff::stop_rank(
+        lmp, fmt::format(
+                 "{}: {} is not a finite number at step {}, got {}; the atoms are too close or far "
+                 "from what the model was trained on: check the structure, units and time step",
+                 who, quantity, update->ntimestep, value));
 }
 
 void SpinNetwork::check_energies() const {
@@ -314,7 +316,7 @@ void SpinNetwork::run_network(const std::function<void()> &work) const {
     try {
         work();
     } catch (const std::exception &exception) {
-        error->one(FLERR, std::string(exception.what()));
+        spinff::stop_rank(lmp, exception.what());
     }
 }
 

@@ -10,9 +10,12 @@
 #include "utils.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <cstdio>
 #include <cstring>
 #include <limits>
+#include <thread>
 
 using namespace LAMMPS_NS;
 
@@ -26,6 +29,19 @@ constexpr double moment_tolerance = 0.05;
 } // namespace
 
 namespace spinff {
+
+void stop_rank(LAMMPS *lmp, const std::string &message) {
+    try {
+        lmp->error->one(FLERR, message);
+    } catch (...) {
+        // Written, but a process manager under load drops what comes right before an abort.
+        if (lmp->screen) {
+            std::fflush(lmp->screen);
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(300));
+        throw;
+    }
+}
 
 void check_input(LAMMPS *lmp, const std::string &who) {
     if (!lmp->atom->sp_flag) {

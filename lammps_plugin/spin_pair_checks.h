@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 //
-// What the pair styles of this plugin ask of a LAMMPS input, each check with its own sentence.
+// What the styles of this plugin ask of a LAMMPS input, each check with its own sentence.
 // `who` begins it.
 #ifndef SPINFF_SPIN_PAIR_CHECKS_H
 #define SPINFF_SPIN_PAIR_CHECKS_H
@@ -20,6 +20,9 @@ struct TypeSource {
     std::string remedy; ///< for a name it lacks: "train a model with it"
     std::vector<std::string> names;
 };
+
+/// Ends the run of all ranks with what is wrong on this one.
+[[noreturn]] void stop_rank(LAMMPS_NS::LAMMPS *lmp, const std::string &message);
 
 /// Stops unless atoms have spins and IDs and the units are metal.
 void check_input(LAMMPS_NS::LAMMPS *lmp, const std::string &who);
