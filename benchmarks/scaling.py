@@ -33,7 +33,7 @@ from scipy.optimize import nnls
 
 from lammps_tools import run_lmp, write_data
 
-ROUNDS = 5
+ROUNDS = 9
 """Of runs on one rank and on two; a ratio is the median over them."""
 STEPS = 20
 """Of each run."""
