@@ -26,7 +26,7 @@ struct Triangles {
     std::vector<std::int64_t> leg;       ///< (T) row of i->k in `leg_edges`
 };
 
-/// Finds every k in reach of both ends; `reach`: Å, [type][type], no longer than the cutoffs.
+/// Finds every k in reach of both ends; `reach`: Å, [type][type]; edges i->k may end before.
 void find_triangles(const Edges &edges, const std::vector<std::vector<double>> &reach,
                     Triangles &result);
 

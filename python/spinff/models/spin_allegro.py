@@ -93,8 +93,8 @@ def SpinAllegro(
         r_max: cutoff, Å.
         per_edge_type_cutoff: nequip's per-pair cutoffs, Å, each ≤ r_max.
         bond_r_max: reach of the surroundings of a bond, Å: the atoms within it of both
-            magnetic atoms, bridging ligands above all, are seen together; None: all
-            within the cutoffs of both, which costs several times as much.
+            magnetic atoms, bridging ligands above all, are seen together; None: r_max,
+            which costs several times as much. Edges end at their cutoffs all the same.
         terms: beside the lattice energy, any of ``exchange``, ``anisotropy``,
             ``biquadratic``, ``ring`` (four spins), ``longitudinal`` (Landau expansion
             in |m|, mode input) and ``tenn`` (any order); none for a model that does not

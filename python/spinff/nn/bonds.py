@@ -17,12 +17,12 @@ import torch
 from e3nn.o3 import Irreps
 from e3nn.util.jit import compile_mode
 from nequip.data import AtomicDataDict
-from nequip.nn import GraphModuleMixin, ScalarMLPFunction, scatter
+from nequip.nn import GraphModuleMixin, ScalarMLPFunction
 
 from spinff import fields
 from spinff.irreps import TIrreps
 from spinff.nn import _keys
-from spinff.nn.contraction import in_slots
+from spinff.nn.contraction import in_slots, sum_of_rows
 from spinff.nn.terms.exchange import cartesian_basis
 from spinff.nn.terms.pairs import PairReadout
 
@@ -167,7 +167,7 @@ class BondEnvironment(GraphModuleMixin, torch.nn.Module):
         weights = of_leg * _linear(of_distance, powers)
 
         # === sums over k ===
-        sums = _sums_over_k(weights, pair, slot, table)
+        sums = sum_of_rows(weights, pair, slot, table, dim=1)
         data[_keys.PAIR_SCALARS_KEY] = torch.cat([of_bond, sums.t()], dim=1)
         if self.directions:
             axis = _unit(bonds)
@@ -230,7 +230,7 @@ class BondExchange(GraphModuleMixin, torch.nn.Module):
         # α (û v̂ − v̂ û) + β''' (û v̂ + v̂ û) / 2 and the rest, as û p + v̂ q
         p = uu * u + (0.5 * uv + alpha) * v
         q = vv * v + (0.5 * uv - alpha) * u
-        matrices = _sums_over_k(_outer(u, p) + _outer(v, q), pair, slot, table)
+        matrices = sum_of_rows(_outer(u, p) + _outer(v, q), pair, slot, table, dim=1)
         own = torch.mm(self.kinds[3:], factors.chunk(2)[1])  # (1, M)
         matrices = matrices + own * data[_keys.PAIR_OUTER_KEY]
         data[_keys.RELATIVISTIC_KEY] = torch.mm(self.traceless, matrices).t()
@@ -318,15 +318,6 @@ def _of_legs(
     if slot.size(0) > 0:
         return torch.index_select(values, 1, leg)
     return values[:, leg.view(table.shape)]
-
-
-def _sums_over_k(
-    entries: torch.Tensor, pair: torch.Tensor, slot: torch.Tensor, table: torch.Tensor
-) -> torch.Tensor:
-    """Sums (components, M) over the triangles of each bond."""
-    if slot.size(0) > 0:
-        return scatter(entries, pair, dim=1, dim_size=table.size(1))
-    return entries.sum(1)
 
 
 def _by_bond(

@@ -46,12 +46,19 @@ def in_slots(
 
 
 def sum_of_rows(
-    entries: torch.Tensor, row: torch.Tensor, slot: torch.Tensor, table: torch.Tensor
+    entries: torch.Tensor,
+    row: torch.Tensor,
+    slot: torch.Tensor,
+    table: torch.Tensor,
+    dim: int = 0,
 ) -> torch.Tensor:
-    """Sums (rows, …) of entries of ``as_table`` by their row of the table (E,)."""
+    """Sums (rows, …) of entries of ``as_table`` by their row of the table (E,).
+
+    Entries that lie along another axis ``dim`` leave their sums there.
+    """
     if slot.size(0) > 0:
-        return scatter(entries, row, dim=0, dim_size=table.size(1))
-    return entries.sum(0)
+        return scatter(entries, row, dim=dim, dim_size=table.size(1))
+    return entries.sum(dim)
 
 
 @compile_mode("script")

@@ -83,7 +83,7 @@ def common_neighbours(
         edge_vectors: (E, 3) r_ij, Å.
         types: (N,).
         pairs: (M,) indices of the edges i→j.
-        reach: (types, types) Å, no longer than the cutoffs.
+        reach: (types, types) Å; edges i→k may end before.
 
     Returns:
         legs (L,): edges i→k within reach; bond (T,), row of ``pairs``, and leg (T,),
